@@ -1,0 +1,48 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The house, bottom up: CScan and CClaw (C) ← ClawWire ← ClawConfig, ClawEngine ← ClawLoad ← openclaw.
+// Tests/HouseTests holds this table against the imports.
+
+let engineSettings: [SwiftSetting] = [
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+]
+
+let package = Package(
+    name: "openclaw-gateway",
+    products: [
+        .executable(name: "openclaw", targets: ["openclaw"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        .target(
+            name: "CScan",
+            cSettings: [.unsafeFlags(["-O3"])]
+        ),
+        .target(
+            name: "CClaw",
+            cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])],
+            linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("uring")]
+        ),
+        .target(name: "ClawWire", dependencies: ["CScan"], swiftSettings: engineSettings),
+        .target(name: "ClawConfig", dependencies: ["ClawWire", .product(name: "Yams", package: "Yams")]),
+        .target(name: "ClawEngine", dependencies: ["CClaw", "CScan", "ClawWire", "ClawConfig"], swiftSettings: engineSettings),
+        .target(name: "ClawLoad", dependencies: ["CClaw", "ClawWire"], swiftSettings: engineSettings),
+        .executableTarget(
+            name: "openclaw",
+            dependencies: [
+                "ClawEngine", "ClawConfig", "ClawLoad", "CClaw",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+        .testTarget(name: "CClawTests", dependencies: ["CClaw"]),
+        .testTarget(name: "ClawWireTests", dependencies: ["ClawWire"]),
+        .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"]),
+        .testTarget(name: "ClawEngineTests", dependencies: ["ClawEngine", "ClawWire", "ClawConfig", "CClaw"]),
+        .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

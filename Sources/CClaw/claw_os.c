@@ -1,0 +1,1 @@
+#include "CClaw.h"

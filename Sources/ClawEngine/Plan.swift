@@ -1,0 +1,3 @@
+import CClaw
+import ClawConfig
+import ClawWire

@@ -1,0 +1,2 @@
+import CClaw
+import ClawWire

@@ -1,0 +1,3 @@
+import ArgumentParser
+struct OpenClaw: ParsableCommand { static let configuration = CommandConfiguration(commandName: "openclaw") }
+OpenClaw.main()
