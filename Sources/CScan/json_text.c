@@ -9,6 +9,58 @@ static int32_t unit(const uint8_t *p, const uint8_t *end) {
     return (int32_t)((a & 15) << 12 | (b & 15) << 8 | (c & 15) << 4 | (d & 15));
 }
 
+/// Undoes the escape at *p, which is a backslash: writes one to four bytes to `out` and steps over it. Returns their number, 0 if malformed.
+static size_t undo(const uint8_t **p, const uint8_t *end, uint8_t out[4]) {
+    const uint8_t *at = *p;
+    if (end - at < 2) return 0;
+    if (at[1] != 'u') {
+        switch (at[1]) {
+        case '"': case '\\': case '/': out[0] = at[1]; break;
+        case 'b': out[0] = '\b'; break;
+        case 'f': out[0] = '\f'; break;
+        case 'n': out[0] = '\n'; break;
+        case 'r': out[0] = '\r'; break;
+        case 't': out[0] = '\t'; break;
+        default: return 0;
+        }
+        *p += 2;
+        return 1;
+    }
+    int32_t first = unit(at, end);
+    if (first < 0) return 0;
+    *p += 6;
+    uint32_t scalar = (uint32_t)first;
+    if (scalar >= 0xD800 && scalar <= 0xDFFF) {
+        int32_t second = scalar <= 0xDBFF ? unit(at + 6, end) : -1;
+        if (second >= 0xDC00 && second <= 0xDFFF) {
+            scalar = 0x10000 + ((scalar - 0xD800) << 10) + ((uint32_t)second - 0xDC00);
+            *p += 6;
+        } else {
+            scalar = 0xFFFD;
+        }
+    }
+    if (scalar < 0x80) {
+        out[0] = (uint8_t)scalar;
+        return 1;
+    }
+    if (scalar < 0x800) {
+        out[0] = (uint8_t)(0xC0 | scalar >> 6);
+        out[1] = (uint8_t)(0x80 | (scalar & 63));
+        return 2;
+    }
+    if (scalar < 0x10000) {
+        out[0] = (uint8_t)(0xE0 | scalar >> 12);
+        out[1] = (uint8_t)(0x80 | (scalar >> 6 & 63));
+        out[2] = (uint8_t)(0x80 | (scalar & 63));
+        return 3;
+    }
+    out[0] = (uint8_t)(0xF0 | scalar >> 18);
+    out[1] = (uint8_t)(0x80 | (scalar >> 12 & 63));
+    out[2] = (uint8_t)(0x80 | (scalar >> 6 & 63));
+    out[3] = (uint8_t)(0x80 | (scalar & 63));
+    return 4;
+}
+
 ptrdiff_t cscan_json_unescape(const uint8_t *body, size_t length, uint8_t *into, size_t capacity) {
     const uint8_t *p = body, *const end = body + length;
     uint8_t *out = into, *const limit = into + capacity;
@@ -16,55 +68,35 @@ ptrdiff_t cscan_json_unescape(const uint8_t *body, size_t length, uint8_t *into,
         const uint8_t *backslash = memchr(p, '\\', (size_t)(end - p));
         size_t run = (size_t)((backslash ? backslash : end) - p);
         if ((size_t)(limit - out) < run) return -1;
-        if (run) memmove(out, p, run);
+        memmove(out, p, run);
         out += run;
         p += run;
         if (!backslash) break;
-        if (end - p < 2) return -1;
-        if (p[1] != 'u') {
-            uint8_t c;
-            switch (p[1]) {
-            case '"': case '\\': case '/': c = p[1]; break;
-            case 'b': c = '\b'; break;
-            case 'f': c = '\f'; break;
-            case 'n': c = '\n'; break;
-            case 'r': c = '\r'; break;
-            case 't': c = '\t'; break;
-            default: return -1;
-            }
-            if (out == limit) return -1;
-            *out++ = c;
-            p += 2;
-            continue;
-        }
-        int32_t first = unit(p, end);
-        if (first < 0) return -1;
-        p += 6;
-        uint32_t scalar = (uint32_t)first;
-        if (scalar >= 0xD800 && scalar <= 0xDFFF) {
-            int32_t second = scalar <= 0xDBFF ? unit(p, end) : -1;
-            if (second >= 0xDC00 && second <= 0xDFFF) {
-                scalar = 0x10000 + ((scalar - 0xD800) << 10) + ((uint32_t)second - 0xDC00);
-                p += 6;
-            } else {
-                scalar = 0xFFFD;
-            }
-        }
-        size_t need = scalar < 0x80 ? 1 : scalar < 0x800 ? 2 : scalar < 0x10000 ? 3 : 4;
-        if ((size_t)(limit - out) < need) return -1;
-        switch (need) {
-        case 1: out[0] = (uint8_t)scalar; break;
-        case 2: out[0] = (uint8_t)(0xC0 | scalar >> 6); out[1] = (uint8_t)(0x80 | (scalar & 63)); break;
-        case 3:
-            out[0] = (uint8_t)(0xE0 | scalar >> 12); out[1] = (uint8_t)(0x80 | (scalar >> 6 & 63)); out[2] = (uint8_t)(0x80 | (scalar & 63));
-            break;
-        default:
-            out[0] = (uint8_t)(0xF0 | scalar >> 18); out[1] = (uint8_t)(0x80 | (scalar >> 12 & 63));
-            out[2] = (uint8_t)(0x80 | (scalar >> 6 & 63)); out[3] = (uint8_t)(0x80 | (scalar & 63));
-        }
-        out += need;
+        uint8_t character[4];
+        size_t width = undo(&p, end, character);
+        if (width == 0 || (size_t)(limit - out) < width) return -1;
+        memcpy(out, character, width);
+        out += width;
     }
     return out - into;
+}
+
+bool cscan_json_equal(const uint8_t *body, size_t length, const uint8_t *text, size_t text_length) {
+    const uint8_t *p = body, *const end = body + length;
+    size_t at = 0;
+    while (p < end) {
+        if (*p != '\\') {
+            if (at == text_length || text[at] != *p) return false;
+            at++;
+            p++;
+            continue;
+        }
+        uint8_t character[4];
+        size_t width = undo(&p, end, character);
+        if (width == 0 || text_length - at < width || memcmp(text + at, character, width) != 0) return false;
+        at += width;
+    }
+    return at == text_length;
 }
 
 /// Length of the maximal part of an ill-formed sequence at p (Unicode 3.9, U+FFFD substitution of maximal subparts): one to three bytes.

@@ -90,8 +90,11 @@ int cscan_json_feed(cscan_json *state, const cscan_json_paths *paths, const uint
 size_t cscan_utf8(const uint8_t *bytes, size_t length, bool *bad);
 
 /// Undoes the escapes of a JSON string's body (without its quotes). Lone surrogates become U+FFFD. Returns the length written, or -1
-/// if `capacity` is too small or the escapes are malformed; never writes more than `length` bytes.
+/// if `capacity` is too small or the escapes are malformed; never writes more than `length` bytes; `into` may be `body`.
 ptrdiff_t cscan_json_unescape(const uint8_t *body, size_t length, uint8_t *into, size_t capacity);
+
+/// True when the body of a JSON string, its escapes undone, is `text`.
+bool cscan_json_equal(const uint8_t *body, size_t length, const uint8_t *text, size_t text_length);
 
 /// Writes any bytes as a JSON string's body: quote, backslash and control characters escaped, ill-formed UTF-8 as \ufffd, one for each
 /// maximal part. Stops before the first character that does not fit; `*consumed` is how far it came. Returns the length written.
