@@ -172,6 +172,10 @@ enum MatchTable {
             loading.error(node.place, key, "expected at most \(Limit.textBytesMax) bytes, found \(text.string.utf8.count)")
             return nil
         }
+        do throws(RegexError) { _ = try LinearRegex(text.string) } catch {
+            loading.error(node.place, key, "not a regular expression this gateway supports: \(error)")
+            return nil
+        }
         return text.string
     }
 
