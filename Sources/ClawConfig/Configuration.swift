@@ -33,7 +33,7 @@ public struct Server: Sendable {
     public var timeoutNanoseconds: UInt64 = 60_000_000_000
     /// nil: one per core.
     public var workers: Int?
-    public enum Backend: String, Sendable { case auto, epoll, uring = "io_uring" }
+    public enum Backend: String, Sendable, CaseIterable { case auto, epoll, uring = "io_uring" }
     public var ioBackend = Backend.auto
     public var drainNanoseconds: UInt64 = 120_000_000_000
     public var bodyBytesMax = 32 << 20
@@ -111,6 +111,8 @@ public struct Upstream: Sendable {
     public var connectionsPerEndpointMax = 0
     public var proxy: String?
     public var tls = UpstreamTLS()
+    /// Ask the upstream for usage in event streams (`stream_usage`); nil: as its type does it.
+    public var streamUsage: Bool?
     public init(name: String, type: UpstreamType) { self.name = name; self.type = type }
 }
 
@@ -139,6 +141,7 @@ public enum BodyTest: Sendable {
 }
 
 public enum PathMatch: Sendable {
+    /// `.prefix` is what stands before the `*`: "/v1/*" is `.prefix("/v1/")`, matched by every path that begins with it, so not by "/v1".
     case any, exact(String), prefix(String)
     /// "/users/{id}/orders": literal and captured segments.
     case template([TemplateSegment])
@@ -192,8 +195,8 @@ public struct Route: Sendable {
 }
 
 public struct Logging: Sendable {
-    public enum Format: String, Sendable { case json, text }
-    public enum Level: String, Sendable { case debug, info, warn, error }
+    public enum Format: String, Sendable, CaseIterable { case json, text }
+    public enum Level: String, Sendable, CaseIterable { case debug, info, warn, error }
     public enum Output: Sendable { case stdout, file(path: String, rotateBytes: Int?) , off }
     public var format = Format.json
     public var level = Level.info
@@ -228,7 +231,8 @@ public struct ConfigurationIssue: Error, Sendable, CustomStringConvertible {
     public init(severity: Severity = .error, file: String, line: Int, column: Int, key: String, message: String) {
         self.severity = severity; self.file = file; self.line = line; self.column = column; self.key = key; self.message = message
     }
-    public var description: String { "\(file):\(line):\(column): \(key.isEmpty ? "" : key + ": ")\(message)" }
+    /// "openclaw.yaml:41:7: upstreams.azure.weight: expected 1…1000, found 0"; without a place when line is 0 (the file as a whole).
+    public var description: String { "\(file):\(line > 0 ? "\(line):\(column):" : "") \(key.isEmpty ? "" : key + ": ")\(message)" }
 }
 
 public struct ConfigurationLoad: Sendable {
@@ -237,8 +241,3 @@ public struct ConfigurationLoad: Sendable {
     public var issues: [ConfigurationIssue]
     public init(configuration: Configuration?, issues: [ConfigurationIssue]) { self.configuration = configuration; self.issues = issues }
 }
-
-/// Reads and checks a file. `environment` answers `${NAME}`.
-public func loadConfiguration(path: String, environment: [String: String]) -> ConfigurationLoad { .init(configuration: nil, issues: []) }
-/// The same for a text that has no file (tests, `make run`'s built-in configuration).
-public func loadConfiguration(text: String, name: String, environment: [String: String]) -> ConfigurationLoad { .init(configuration: nil, issues: []) }

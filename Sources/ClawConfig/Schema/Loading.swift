@@ -1,0 +1,133 @@
+// One run of the loader over one file: what is wrong with it so far, where each value came from, and how scalars become numbers, truth
+// values and times. Readers of options report here and go on, so that all errors of a file come out at once.
+
+final class Loading {
+    static let issuesMax = 200
+
+    let file: String
+    let environment: [String: String]
+    private(set) var issues: [ConfigurationIssue] = []
+    /// Dotted key → "openclaw.yaml:12" or "openclaw.yaml:12 ${NAME}". What is not in here is a default.
+    private(set) var sources: [String: String] = [:]
+    /// Keys whose value holds something from the environment or a file.
+    private(set) var substituted: Set<String> = []
+    /// Every known key, dotted, for suggestions.
+    var knownKeys: [String] = []
+    /// Upstream name → index, filled before routes are read.
+    var upstreamIndex: [String: Int] = [:]
+    /// Names of upstreams that were defined but are wrong; routes may refer to them without a second error.
+    var upstreamNames: Set<String> = []
+
+    init(file: String, environment: [String: String]) {
+        self.file = file
+        self.environment = environment
+    }
+
+    func error(_ place: Place, _ key: String, _ message: String) { add(.error, place, key, message) }
+    func warn(_ place: Place, _ key: String, _ message: String) { add(.warning, place, key, message) }
+    var hasErrors: Bool { issues.contains { $0.severity == .error } }
+
+    private func add(_ severity: ConfigurationIssue.Severity, _ place: Place, _ key: String, _ message: String) {
+        guard issues.count < Self.issuesMax else { return }
+        issues.append(.init(severity: severity, file: file, line: place.line, column: place.column, key: key, message: message))
+    }
+
+    // MARK: Scalars
+
+    struct Text {
+        var string: String
+        var isPlain: Bool
+        /// References replaced in it.
+        var names: [String]
+        /// For messages: never the value of a reference, which may be a secret in the wrong place.
+        var shown: String {
+            guard names.isEmpty else { return "the value of \(names.joined(separator: " and "))" }
+            var shown = ""
+            for scalar in string.unicodeScalars.prefix(60) { shown += scalar.value < 0x20 || scalar.value == 0x7F ? "?" : String(scalar) }
+            if string.unicodeScalars.count > 60 { shown += "…" }
+            return isPlain ? shown : "\"\(shown)\""
+        }
+    }
+
+    /// The text of a scalar with its references replaced, or nil after an error was noted. `expected` completes "expected …, found a list".
+    func text(_ node: DocumentNode, _ key: String, expected: String) -> Text? {
+        guard case .scalar(let raw, let isPlain) = node.value, !node.isNull else {
+            error(node.place, key, "expected \(expected), found \(node.kind)")
+            return nil
+        }
+        do throws(Substitution.Refusal) {
+            let result = try Substitution.apply(to: raw, environment: environment)
+            note(node, key, result.names)
+            return Text(string: result.text, isPlain: isPlain, names: result.names)
+        } catch {
+            self.error(node.place, key, error.message)
+            return nil
+        }
+    }
+
+    /// Records where the value of `key` was written.
+    func note(_ node: DocumentNode, _ key: String, _ names: [String] = []) {
+        sources[key] = "\(file):\(node.place.line)" + (names.isEmpty ? "" : " " + names.joined(separator: " "))
+        if !names.isEmpty { substituted.insert(key) }
+    }
+
+    func flag(_ node: DocumentNode, _ key: String) -> Bool? {
+        guard let text = text(node, key, expected: "true or false") else { return nil }
+        if text.isPlain || !text.names.isEmpty {
+            if text.string == "true" { return true }
+            if text.string == "false" { return false }
+        }
+        // YAML 1.1 took these for truth values, 1.2 takes them for text; a file must not depend on which it is.
+        let hint = Scalars.isAncientTruth(text.string) || text.string == "true" || text.string == "false" ? "; write true or false without quotes" : ""
+        error(node.place, key, "expected true or false, found \(text.shown)\(hint)")
+        return nil
+    }
+
+    func integer(_ node: DocumentNode, _ key: String, _ range: ClosedRange<Int>) -> Int? {
+        let expected = "\(range.lowerBound)…\(range.upperBound)"
+        guard let text = text(node, key, expected: expected) else { return nil }
+        if let value = Scalars.integer(text.string), range.contains(value) { return value }
+        error(node.place, key, "expected \(expected), found \(text.shown)\(Scalars.numberHint(text.string))")
+        return nil
+    }
+
+    func decimal(_ node: DocumentNode, _ key: String, _ range: ClosedRange<Double>) -> Double? {
+        let expected = "\(Canonical.number(range.lowerBound))…\(Canonical.number(range.upperBound))"
+        guard let text = text(node, key, expected: expected) else { return nil }
+        if let value = Scalars.decimal(text.string), range.contains(value) { return value }
+        error(node.place, key, "expected \(expected), found \(text.shown)\(Scalars.numberHint(text.string))")
+        return nil
+    }
+
+    /// Seconds, with a fraction if need be, as nanoseconds.
+    func seconds(_ node: DocumentNode, _ key: String, _ range: ClosedRange<Double>) -> UInt64? {
+        guard let value = decimal(node, key, range) else { return nil }
+        return UInt64((value * 1e9).rounded())
+    }
+}
+
+/// Scalars of a configuration file. Numbers are plain decimal: no octal, hexadecimal, underscores, exponents or sexagesimals, which
+/// different YAML readers read differently.
+enum Scalars {
+    static func integer(_ text: String) -> Int? { isDecimal(text, fraction: false) ? Int(text) : nil }
+
+    static func decimal(_ text: String) -> Double? { isDecimal(text, fraction: true) ? Double(text) : nil }
+
+    static func isAncientTruth(_ text: String) -> Bool { ["yes", "no", "on", "off", "y", "n"].contains(text.lowercased()) || (["true", "false"].contains(text.lowercased()) && text != text.lowercased()) }
+
+    static func numberHint(_ text: String) -> String {
+        let digits = text.hasPrefix("-") || text.hasPrefix("+") ? text.dropFirst() : Substring(text)
+        guard let first = digits.utf8.first, (0x30...0x39).contains(first), decimal(text) == nil else { return "" }
+        return "; numbers are written in plain decimal"
+    }
+
+    private static func isDecimal(_ text: String, fraction: Bool) -> Bool {
+        var digits = Substring(text)
+        if digits.hasPrefix("-") { digits = digits.dropFirst() }
+        let parts = digits.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let whole = parts.first, isDigits(whole), whole.count <= 18, whole.count == 1 || !whole.hasPrefix("0") else { return false }
+        return parts.count == 1 || (fraction && isDigits(parts[1]) && parts[1].count <= 18)
+    }
+
+    private static func isDigits(_ text: Substring) -> Bool { !text.isEmpty && text.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+}

@@ -1,0 +1,312 @@
+// upstreams: a map from name to definition, in file order, because that is the order of fail-over where no route says otherwise.
+
+import ClawWire
+
+enum UpstreamTable {
+    enum Limit {
+        static let upstreamsMax = 1024
+        static let keysMax = 256
+        static let endpointsMax = 256
+        static let modelsMax = 4096
+        static let headersMax = 64
+        static let weightMax = 1_000_000
+    }
+    /// Types of the contract that later versions bring.
+    static let laterTypes = ["anthropic", "gemini", "bedrock", "azure", "cohere", "mistral", "ollama"]
+    static let openaiBase = Endpoint(isTLS: true, host: "api.openai.com", port: 443, basePath: "/v1")
+
+    /// The option of the whole file.
+    static func option() -> Option<Configuration> {
+        let table = make()
+        var children = table.rows(Upstream(name: "", type: .openai))
+        for index in children.indices { children[index].key = ".NAME.\(children[index].key)" }
+        return Option(key: "upstreams", type: "map of name → upstream", doc: "Provider accounts and backends, by name. With no `routes`, those that list the requested model are tried in file order.",
+                      children: children,
+                      read: { configuration, node, key, loading in readAll(&configuration, node, key, table, loading) },
+                      write: { configuration in
+                          .object(Dictionary(configuration.upstreams.map { ($0.name, table.write($0)) }) { first, _ in first })
+                      }).required()
+    }
+
+    private static func readAll(_ configuration: inout Configuration, _ node: DocumentNode, _ key: String, _ table: Table<Upstream>, _ loading: Loading) {
+        guard let members = node.members, !members.isEmpty else {
+            return loading.error(node.place, key, "expected a map with at least one upstream, found \(node.members != nil ? "an empty one" : node.kind)")
+        }
+        guard members.count <= Limit.upstreamsMax else {
+            return loading.error(node.place, key, "expected at most \(Limit.upstreamsMax) upstreams, found \(members.count)")
+        }
+        for member in members {
+            let path = dotted(key, member.key)
+            loading.upstreamNames.insert(member.key)
+            if !Names.isName(member.key) { loading.error(member.keyPlace, path, "expected a name of \(Names.rule)") }
+            var upstream = Upstream(name: member.key, type: .generic)
+            upstream.timeoutNanoseconds = configuration.server.timeoutNanoseconds
+            table.read(member.value, into: &upstream, at: path, loading)
+            complete(&upstream, member.value, path, loading)
+            loading.upstreamIndex[member.key] = configuration.upstreams.count
+            configuration.upstreams.append(upstream)
+        }
+    }
+
+    static func make() -> Table<Upstream> {
+        Table(options: [
+            .choice("type", \.type, later: laterTypes, "`openai`, `generic` (any OpenAI-compatible server) or `http` (a plain API without models).").required(),
+            Option(key: "api_key", type: "secret", doc: "The one key; for several use `api_keys`.",
+                   read: { upstream, node, key, loading in
+                       if let secret = secretValue(node, key, loading) { upstream.keys = [UpstreamKey(id: "default", value: secret)] }
+                   },
+                   write: { hasOnlyDefaultKey($0) ? .secret($0.keys[0].value) : nil }),
+            keys(),
+            Option(key: "base_url", type: "an http or https URL", doc: "Root of the API, e.g. `https://api.openai.com/v1`. `generic` and `http` need it or `endpoints`.",
+                   defaultText: "https://api.openai.com/v1 for `openai`",
+                   read: { upstream, node, key, loading in
+                       if let endpoint = endpoint(node, key, loading) { upstream.endpoints = [endpoint] }
+                   },
+                   write: { $0.endpoints.count == 1 && $0.endpoints[0].weight == 1 ? .text(url($0.endpoints[0])) : nil }),
+            endpoints(),
+            models(),
+            .seconds("timeout_seconds", 0.001...86400, \.timeoutNanoseconds, "A whole request. Default: `server.timeout_seconds`."),
+            .seconds("connect_timeout_seconds", 0.001...3600, \.connectTimeoutNanoseconds, "Until a connection stands, TLS included."),
+            .seconds("first_byte_timeout_seconds", 0.001...86400, \.firstByteTimeoutNanoseconds, "Until the first byte of the answer. Default: `timeout_seconds`."),
+            .seconds("idle_stream_timeout_seconds", 0.001...86400, \.idleStreamTimeoutNanoseconds, "Longest silence within an answer."),
+            headers(),
+            .integer("max_connections_per_endpoint", 0...100_000, \.connectionsPerEndpointMax, "Connections per endpoint and worker; 0: no limit."),
+            .flag("stream_usage", \.streamUsage, "Ask for token usage in event streams (`stream_options.include_usage`). Default: as the type does it."),
+            proxy(),
+            .section("tls", \.tls, tls(), UpstreamTLS(), "TLS towards the upstream."),
+            .later("cost_per_million_input_tokens", "USD."),
+            .later("cost_per_million_output_tokens", "USD."),
+            .later("cost_per_million_cached_input_tokens", "USD."),
+            .later("max_concurrency", "Concurrent transfers."),
+            .later("max_pending", "Requests that may wait for a transfer."),
+            .later("health", "Active and passive health checks."),
+            .later("breaker", "Circuit breaker."),
+            .later("capabilities", "What its models can do."),
+            .later("region", "Label for routing."),
+            .later("tier", "Label for routing."),
+        ])
+    }
+
+    private static func tls() -> Table<UpstreamTLS> {
+        let path: (String) -> String? = { $0.isEmpty || $0.utf8.contains(0) ? "expected a path" : nil }
+        return Table(options: [
+            .text("ca", type: "a path", \.caFile, "PEM file with the authorities to trust instead of the system's.", check: path),
+            .flag("insecure_skip_verify", \.insecureSkipVerify, "Accept any certificate. Anybody on the way can read the keys."),
+            .text("client_certificate", type: "a path", \.clientCertificate, "PEM certificate for mutual TLS; needs `client_key`.", check: path),
+            .text("client_key", type: "a path", \.clientKey, "PEM key of `client_certificate`.", check: path),
+            .text("sni", type: "a host name", \.sni, "Name to ask for and to check instead of the URL's.") { Names.isHost($0) ? nil : "expected a host name" },
+        ])
+    }
+
+    // MARK: Keys
+
+    private static func hasOnlyDefaultKey(_ upstream: Upstream) -> Bool {
+        upstream.keys.count == 1 && upstream.keys[0].id == "default" && upstream.keys[0].weight == 1
+    }
+
+    private static func keys() -> Option<Upstream> {
+        let table = Table<UpstreamKey>(options: [
+            .text("id", type: "a name", \.id, "Name of the key in logs and metrics.") { Names.isName($0) ? nil : "expected a name of \(Names.rule)" }.required(),
+            Option(key: "value", type: "secret", doc: "The key itself.",
+                   read: { target, node, key, loading in if let secret = secretValue(node, key, loading) { target.value = secret } },
+                   write: { .secret($0.value) }).required(),
+            .integer("weight", 1...Limit.weightMax, \.weight, "Share of requests that use this key."),
+            .later("models", "Models this key may be used for."),
+        ])
+        return Option(key: "api_keys", type: "list of keys", doc: "Several keys, used in turn.",
+                      children: Names.listed(table.rows(UpstreamKey(id: "", value: Secret("")))),
+                      read: { upstream, node, key, loading in
+                          guard let items = Names.items(node, key, 1...Limit.keysMax, loading) else { return }
+                          var lines: [String: Int] = [:], keys: [UpstreamKey] = []
+                          for (index, item) in items.enumerated() {
+                              var one = UpstreamKey(id: "", value: Secret(""))
+                              table.read(item, into: &one, at: "\(key)[\(index)]", loading)
+                              if !one.id.isEmpty, let first = lines.updateValue(item.place.line, forKey: one.id) {
+                                  loading.error(item.member("id")?.place ?? item.place, "\(key)[\(index)].id", "duplicate id \"\(one.id)\", first at line \(first)")
+                              }
+                              keys.append(one)
+                          }
+                          upstream.keys = keys
+                      },
+                      write: { hasOnlyDefaultKey($0) || $0.keys.isEmpty ? nil : .array($0.keys.map(table.write)) })
+    }
+
+    // MARK: Endpoints
+
+    static func url(_ endpoint: Endpoint) -> String {
+        let standard: UInt16 = endpoint.isTLS ? 443 : 80
+        let host = endpoint.host.utf8.contains(UInt8(ascii: ":")) ? "[\(endpoint.host)]" : endpoint.host
+        return (endpoint.isTLS ? "https://" : "http://") + host + (endpoint.port == standard ? "" : ":\(endpoint.port)") + endpoint.basePath
+    }
+
+    private static func endpoint(_ node: DocumentNode, _ key: String, _ loading: Loading) -> Endpoint? {
+        guard let text = loading.text(node, key, expected: "an http or https URL") else { return nil }
+        do throws(HTTPURLError) {
+            let url = try HTTPURL(text.string)
+            return Endpoint(isTLS: url.isTLS, host: url.host, port: url.port, basePath: url.path)
+        } catch {
+            // A URL with a user name may hold a password; then neither the text nor what the parser says of it is repeated.
+            let isQuotable = !text.string.utf8.contains(UInt8(ascii: "@")) && !text.string.utf8.contains(UInt8(ascii: "?")) && text.names.isEmpty
+            loading.error(node.place, key, "expected an http or https URL" + (isQuotable ? ", found \(text.shown): \(error.message)"
+                : " without user information, query and fragment" + (text.names.isEmpty ? "" : ", found \(text.shown)")))
+            return nil
+        }
+    }
+
+    private static func endpoints() -> Option<Upstream> {
+        let table = Table<Endpoint>(options: [
+            Option(key: "url", type: "an http or https URL", doc: "As `base_url`.",
+                   read: { target, node, key, loading in
+                       if let endpoint = endpoint(node, key, loading) {
+                           target = Endpoint(isTLS: endpoint.isTLS, host: endpoint.host, port: endpoint.port, basePath: endpoint.basePath, weight: target.weight)
+                       }
+                   },
+                   write: { .text(url($0)) }).required(),
+            .integer("weight", 1...Limit.weightMax, \.weight, "Share of requests."),
+        ])
+        return Option(key: "endpoints", type: "list of URLs or {url, weight}", doc: "Several addresses of the same API, instead of `base_url`. `discovery` is not available in this version.",
+                      children: Names.listed(table.rows(openaiBase)).map { var row = $0; if row.key.hasSuffix("url") { row.defaultText = "required" }; return row },
+                      read: { upstream, node, key, loading in
+                          if let discovery = node.members?.first(where: { $0.key == "discovery" }) {
+                              return loading.error(discovery.keyPlace, dotted(key, "discovery"), "not available in this version")
+                          }
+                          guard let items = Names.items(node, key, 1...Limit.endpointsMax, loading) else { return }
+                          upstream.endpoints = items.enumerated().compactMap { index, item in
+                              let path = "\(key)[\(index)]"
+                              if case .scalar = item.value { return endpoint(item, path, loading) }
+                              var one = Endpoint(isTLS: false, host: "", port: 0, basePath: "")
+                              table.read(item, into: &one, at: path, loading)
+                              return one
+                          }
+                      },
+                      write: { $0.endpoints.count == 1 && $0.endpoints[0].weight == 1 || $0.endpoints.isEmpty ? nil : .array($0.endpoints.map(table.write)) })
+    }
+
+    // MARK: Models, headers, proxy
+
+    private static func models() -> Option<Upstream> {
+        let table = Table<Model>(options: [
+            .text("id", type: "a model id", \.id, "Name sent to the upstream.") { Names.isModel($0) ? nil : "expected a model id" }.required(),
+            .text("alias", type: "a model name", \.alias, "Name clients ask for; default: the id.") { Names.isModel($0) ? nil : "expected a model name" },
+            .later("max_context_tokens", "Size of the context window."),
+            .later("cost_per_million_input_tokens", "USD."),
+            .later("cost_per_million_output_tokens", "USD."),
+            .later("cost_per_million_cached_input_tokens", "USD."),
+        ])
+        return Option(key: "models", type: "list of ids or {id, alias}", doc: "Models it serves; without it, any.",
+                      children: Names.listed(table.rows(Model(id: "", alias: ""))).map { var row = $0; if row.key.hasSuffix("alias") { row.defaultText = "the id" }; return row },
+                      read: { upstream, node, key, loading in
+                          guard let items = Names.items(node, key, 1...Limit.modelsMax, loading) else { return }
+                          var lines: [String: Int] = [:]
+                          for (index, item) in items.enumerated() {
+                              let path = "\(key)[\(index)]"
+                              var model = Model(id: "", alias: "")
+                              if case .scalar = item.value {
+                                  model.id = checkedText(item, path, loading, "a model id", { Names.isModel($0) ? nil : "expected a model id" }) ?? ""
+                              } else {
+                                  table.read(item, into: &model, at: path, loading)
+                              }
+                              if model.alias.isEmpty { model.alias = model.id }
+                              if !model.alias.isEmpty, let first = lines.updateValue(item.place.line, forKey: model.alias) {
+                                  loading.error(item.place, path, "duplicate model \"\(model.alias)\", first at line \(first)")
+                              }
+                              upstream.models.append(model)
+                          }
+                      },
+                      write: { upstream in
+                          upstream.models.isEmpty ? nil : .array(upstream.models.map { $0.alias == $0.id ? .text($0.id) : table.write($0) })
+                      })
+    }
+
+    private static func headers() -> Option<Upstream> {
+        Option(key: "headers", type: "map of name → text", doc: "Extra request headers. Their values are shown masked.",
+               read: { upstream, node, key, loading in
+                   guard let members = Names.members(node, key, Limit.headersMax, loading) else { return }
+                   var lines: [String: Int] = [:]
+                   for member in members {
+                       let path = dotted(key, member.key), name = member.key.lowercased()
+                       if !Names.isToken(member.key) {
+                           loading.error(member.keyPlace, path, "expected a header name")
+                       } else if reservedHeaders.contains(name) {
+                           loading.error(member.keyPlace, path, "this header is the gateway's own and cannot be set")
+                       } else if let first = lines.updateValue(member.keyPlace.line, forKey: name) {
+                           loading.error(member.keyPlace, path, "duplicate header, first at line \(first)")
+                       }
+                       guard let text = loading.text(member.value, path, expected: "text") else { continue }
+                       // The value may be a secret, so no message repeats it.
+                       guard Names.isHeaderValue(text.string) else {
+                           loading.error(member.value.place, path, "expected at most 8192 bytes of visible ASCII and inner spaces")
+                           continue
+                       }
+                       upstream.headers.append((name: member.key, value: text.string))
+                   }
+               },
+               write: { upstream in
+                   upstream.headers.isEmpty ? nil : .object(Dictionary(upstream.headers.map { ($0.name, .secret(Secret($0.value))) }) { first, _ in first })
+               })
+    }
+
+    /// Framing and connection control (RFC 9110 §7.6.1, RFC 9112 §6) are the client's state machine's business.
+    private static let reservedHeaders: Set<String> = [
+        "host", "connection", "content-length", "transfer-encoding", "keep-alive", "te", "trailer", "upgrade", "proxy-connection", "expect",
+        "proxy-authorization", "http2-settings",
+    ]
+
+    private static func proxy() -> Option<Upstream> {
+        Option(key: "proxy", type: "a proxy URL", doc: "`http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://` proxy for connections to the upstream, with user and password if need be.",
+               read: { upstream, node, key, loading in
+                   guard let text = loading.text(node, key, expected: "a proxy URL") else { return }
+                   guard Names.isProxy(text.string) else {
+                       return loading.error(node.place, key, "expected scheme://[user:password@]host:port with one of \(Names.proxySchemes.joined(separator: ", "))")
+                   }
+                   upstream.proxy = text.string
+               },
+               write: { $0.proxy.map { proxy in proxy.utf8.contains(UInt8(ascii: "@")) ? .secret(Secret(proxy)) : .text(proxy) } })
+    }
+
+    // MARK: The whole
+
+    private static func complete(_ upstream: inout Upstream, _ node: DocumentNode, _ path: String, _ loading: Loading) {
+        func clash(_ one: String, _ other: String) {
+            if let second = node.member(one), node.member(other) != nil { loading.error(second.place, dotted(path, one), "give either \(other) or \(one)") }
+        }
+        clash("api_keys", "api_key")
+        clash("endpoints", "base_url")
+        if node.member("first_byte_timeout_seconds") == nil { upstream.firstByteTimeoutNanoseconds = upstream.timeoutNanoseconds }
+        let isTyped = node.member("type").map { if case .scalar(let text, _) = $0.value { UpstreamType(rawValue: text) != nil } else { false } } ?? false
+        guard isTyped else { return }
+        if node.member("base_url") == nil, node.member("endpoints") == nil {
+            if upstream.type == .openai {
+                upstream.endpoints = [openaiBase]
+            } else {
+                loading.error(node.place, dotted(path, "base_url"), "missing; an upstream of type \(upstream.type.rawValue) needs base_url or endpoints")
+            }
+        }
+        if upstream.type == .http {
+            for key in ["models", "stream_usage"] where node.member(key) != nil {
+                loading.error(node.member(key)!.place, dotted(path, key), "has no effect on an upstream of type http")
+            }
+        }
+        if upstream.type == .openai, upstream.keys.isEmpty, upstream.endpoints.contains(where: { $0.host == openaiBase.host }),
+           node.member("api_key") == nil, node.member("api_keys") == nil {
+            loading.warn(node.place, path, "no api_key: \(openaiBase.host) refuses requests without one")
+        }
+        checkTLS(upstream, node, path, loading)
+    }
+
+    private static func checkTLS(_ upstream: Upstream, _ node: DocumentNode, _ path: String, _ loading: Loading) {
+        guard let tls = node.member("tls") else { return }
+        if tls.member("client_certificate") != nil, tls.member("client_key") == nil {
+            loading.error(tls.place, "\(path).tls.client_key", "missing; client_certificate needs it")
+        }
+        if let key = tls.member("client_key"), tls.member("client_certificate") == nil {
+            loading.error(key.place, "\(path).tls.client_key", "has no effect without client_certificate")
+        }
+        if let skip = tls.member("insecure_skip_verify"), upstream.tls.insecureSkipVerify {
+            loading.warn(skip.place, "\(path).tls.insecure_skip_verify", "certificates are not checked; anybody on the way can read the keys")
+        }
+        if !upstream.endpoints.isEmpty, upstream.endpoints.allSatisfy({ !$0.isTLS }) {
+            loading.error(tls.place, "\(path).tls", "has no effect on http:// URLs")
+        }
+    }
+}
