@@ -110,6 +110,11 @@ extension Worker {
                     connection.pointee.heldLength = UInt32(count - used)
                     receive(index, CLAW_RECEIVE_OFF)
                 }
+            } else if !exchanges.base[Int(exchange)].bodyIsComplete {
+                // The rest of a body that was answered before it had come: thrown away, within the bound of a lingering close (faults H1-23).
+                buffers.release(buffer)
+                connection.pointee.lingered &+= UInt32(count)
+                if connection.pointee.lingered > Self.lingerBytesMax { receive(index, CLAW_RECEIVE_OFF) }
             } else {
                 // Ahead of its turn: kept, and no more is read until the turn comes.
                 if connection.pointee.heldLength == 0 {

@@ -122,6 +122,8 @@ struct Exchange: ~Copyable {
     /// The attempt may be repeated once on a fresh connection (it went out on a pooled one).
     var staleRetryUsed = false
     var upstreamSaid100 = 0
+    /// A request head too large for a buffer, until it is sent.
+    var sentHeadMemory: UnsafeMutablePointer<UInt8>?
 
     // ---- answer
     var status: UInt16 = 0
@@ -135,6 +137,21 @@ struct Exchange: ~Copyable {
     /// The upstream's body, as it is framed there; remaining for a known length.
     var upstreamFraming = BodyFraming.none
     var upstreamRemaining: UInt64 = 0
+    var upstreamKeepsAlive = false
+    /// Body bytes taken from the upstream, after its framing.
+    var bytesRelayed: UInt64 = 0
+    /// A model's plain JSON answer: its usage is read along.
+    var answerIsJSON = false
+    /// An answer head too large for a buffer, or the error event of a truncated stream.
+    var answerMemory: UnsafeMutablePointer<UInt8>?
+    /// The client must not take what it has for a whole answer: its connection is reset at the end.
+    var resetsClient = false
+    /// While the usage event is being hidden: the unfinished event at the end of the last read.
+    var holdback: UnsafeMutablePointer<UInt8>?
+    var holdbackLength = 0
+    static let holdbackMax = 8192
+    /// Path, model and method of the request for the log, once the request itself is let go.
+    var logMemory: UnsafeMutablePointer<UInt8>?
     var answerChunks = ChunkedReader()
     var events = EventScanner()
     var sawDone = false

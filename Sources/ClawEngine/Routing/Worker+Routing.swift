@@ -214,7 +214,7 @@ extension Worker {
         let inner = UnsafeRawBufferPointer(start: body + span.offset + 1, count: span.length - 2)
         if !span.isEscaped { return inner }
         guard inner.count <= Self.scratchBytes,
-            let count = JSONText.unescape(inner, into: UnsafeMutableRawBufferPointer(start: scratch, count: Self.scratchBytes))
+            let count = JSONText.unescape(UnsafeRawBufferPointer(start: body + span.offset, count: span.length), into: UnsafeMutableRawBufferPointer(start: scratch, count: Self.scratchBytes))
         else { return nil }
         return UnsafeRawBufferPointer(start: scratch, count: count)
     }

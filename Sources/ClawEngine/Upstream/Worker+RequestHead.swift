@@ -78,7 +78,7 @@ extension Worker {
                 if field.pointee.hasUnderscore { continue }
             default: break
             }
-            if head.connectionNameCount > 0, isNamedByConnection(head, base, field) { continue }
+            if field.pointee.isNamedByConnection { continue }
             if upstream.pointee.headerNames.count > 0, isReplaced(upstream, base, field) { continue }
             writer.put(base + Int(field.pointee.nameOffset), Int(field.pointee.nameLength))
             writer.put(byte: 58)
@@ -113,14 +113,6 @@ extension Worker {
                 writer.put("\r\n")
             }
         }
-    }
-
-    private func isNamedByConnection(_ head: RequestHead, _ base: UnsafePointer<UInt8>, _ field: UnsafeMutablePointer<HTTPField>) -> Bool {
-        for at in 0..<head.connectionNameCount {
-            let named = head.connectionNames[at]
-            if named.length == Int(field.pointee.nameLength), Self.sameName(base + named.offset, base + Int(field.pointee.nameOffset), named.length) { return true }
-        }
-        return false
     }
 
     private func isReplaced(_ upstream: UnsafeMutablePointer<PlanUpstream>, _ base: UnsafePointer<UInt8>, _ field: UnsafeMutablePointer<HTTPField>) -> Bool {

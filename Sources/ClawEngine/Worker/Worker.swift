@@ -57,6 +57,8 @@ final class Worker {
     /// By Registry place; made on first use.
     let endpoints: UnsafeMutablePointer<UnsafeMutablePointer<EndpointState>?>
     var plan: PlanRef
+    /// The plan new requests run on, for the control thread to see.
+    let planSeen: UnsafeMutablePointer<UInt64>
     var now: UInt64 = 0
     var listener: Int32 = -1
     var isAccepting = false
@@ -124,6 +126,8 @@ final class Worker {
         endpoints = .allocate(capacity: Registry.endpointsMax)
         endpoints.initialize(repeating: nil, count: Registry.endpointsMax)
         plan = PlanRef(bitPattern: UInt(claw_word_load(shared.plan))).unsafelyUnwrapped
+        planSeen = .allocate(capacity: 16)
+        planSeen.initialize(repeating: claw_word_load(shared.plan), count: 16)
         spans = .allocate(capacity: 64)
         spans.initialize(repeating: JSONSpan(), count: 64)
         tapPaths = JSONPaths(Tap.names, unique: [])
@@ -151,6 +155,7 @@ final class Worker {
             }
         }
         endpoints.deallocate()
+        planSeen.deallocate()
         spans.deallocate()
         tapSpans.deallocate()
         scratch.deallocate()
@@ -245,6 +250,7 @@ final class Worker {
     /// Something outside changed: a new plan, or the phase.
     private func woken() {
         plan = PlanRef(bitPattern: UInt(claw_word_load(shared.plan))).unsafelyUnwrapped
+        claw_word_store(planSeen, UInt64(UInt(bitPattern: plan)))
         phase = claw_word_load(shared.phase)
     }
 
@@ -269,6 +275,8 @@ final class Worker {
         endings[endingCount] = exchange
         endingCount += 1
     }
+
+    func flushEverything() { flushAll() }
 
     private func flushAll() {
         // Flushing may end exchanges, which may make connections ready, which may produce output again.

@@ -55,6 +55,35 @@ public struct ChunkedReader {
     /// The body has been read to its end.
     public var isDone: Bool { phase == .done }
 
+    /// True exactly when the next byte is the first digit of a chunk's size.
+    public var isBetweenChunks: Bool { phase == .size && digitCount == 0 }
+
+    /// A whole chunk without extension at `at`, where a chunk must begin: its data, and the offset behind its CRLF. nil when it is not whole, is
+    /// the last one, or is not plain; then `next` decides. Does not change any reader.
+    @inlinable
+    public static func plainChunk(_ bytes: UnsafeRawBufferPointer, at: Int) -> (dataStart: Int, dataCount: Int, end: Int)? {
+        guard let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return nil }
+        var size = 0
+        var place = at
+        // Seven digits are 256 MiB, more than any buffer.
+        let limit = min(bytes.count, at + 7)
+        while place < limit {
+            let byte = base[place]
+            switch byte {
+            case 48...57: size = size << 4 | Int(byte &- 48)
+            case 97...102: size = size << 4 | Int(byte &- 87)
+            case 65...70: size = size << 4 | Int(byte &- 55)
+            default:
+                guard byte == 13, size > 0, bytes.count - place >= size + 4, base[place + 1] == 10, base[place + 2 + size] == 13,
+                    base[place + 3 + size] == 10
+                else { return nil }
+                return (place + 2, size, place + 4 + size)
+            }
+            place += 1
+        }
+        return nil
+    }
+
     /// Reads on at `offset` of this piece of input. After `.needMore` the next piece is given with its own offsets; after `.data` call
     /// again with the same piece from the range's end; after `.end` again gives `.end` where it is asked. A refusal is final.
     public mutating func next(_ bytes: UnsafeRawBufferPointer, from offset: Int) -> Step {

@@ -1,0 +1,272 @@
+// The gateway: the workers, the log thread, the plans, and the orders from outside (reload, drain). Everything here runs on control threads; what
+// it tells the workers goes through `Shared` and a wake-up.
+import CClaw
+import ClawConfig
+import Glibc
+import Synchronization
+
+public final class Gateway: @unchecked Sendable {
+    public enum StartFailure: Error, CustomStringConvertible {
+        case plan(String), listen(String)
+        public var description: String {
+            switch self {
+            case .plan(let text), .listen(let text): text
+            }
+        }
+    }
+
+    let shared = Shared()
+    let registry = Registry()
+    let instance: UInt64
+    let workerCount: Int
+    public let startedAt = claw_monotonic_ns()
+    private(set) var runners: [WorkerRunner] = []
+    private var logWriter: LogWriter?
+
+    /// Guards what the control threads change: the plans and the counters of reloads.
+    struct Plans {
+        var owners: [PlanOwner] = []
+        var serial: UInt32 = 0
+        var reloads = 0
+        var rejected = 0
+        var lastError: String?
+        var overflowLogged = false
+    }
+    let plans = Mutex(Plans())
+    public let events: @Sendable (Logging.Level, String) -> Void
+
+    /// - Parameter events: takes operator messages (level, text); called from control threads only.
+    public init(_ configuration: Configuration, events: @escaping @Sendable (Logging.Level, String) -> Void) throws(StartFailure) {
+        self.events = events
+        var seed: UInt64 = 0
+        withUnsafeMutableBytes(of: &seed) { _ = claw_random($0.baseAddress, $0.count) }
+        instance = seed
+        workerCount = configuration.server.workers ?? Int(claw_cores())
+        let owner: PlanOwner
+        do { owner = try PlanOwner(configuration, serial: 1, workers: workerCount, registry: registry) } catch { throw .plan(error.description) }
+        claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
+        plans.withLock {
+            $0.owners = [owner]
+            $0.serial = 1
+        }
+    }
+
+    public var configuration: Configuration { plans.withLock { $0.owners[$0.owners.count - 1].configuration } }
+    public private(set) var port: UInt16 = 0
+
+    /// Opens the listeners and starts the workers; returns when all of them accept.
+    public func start() throws(StartFailure) {
+        let configuration = self.configuration
+        _ = claw_descriptors_raise()
+        let listeners = try openListeners(configuration)
+        var options = WorkerOptions()
+        options.backend = switch configuration.server.ioBackend {
+        case .auto: UInt32(CLAW_BACKEND_EPOLL)
+        case .epoll: UInt32(CLAW_BACKEND_EPOLL)
+        case .uring: UInt32(CLAW_BACKEND_URING)
+        }
+        options.connectionsMax = max(16, configuration.server.connectionsMax / workerCount)
+        options.bufferCount = max(512, min(65536, options.connectionsMax + 256))
+        options.logRingBytes = configuration.logging.ringBytes
+        options.seriesMax = configuration.metrics.seriesMax
+        for index in 0..<workerCount {
+            options.index = index
+            let runner = WorkerRunner(options: options, shared: shared, instance: instance, listener: listeners[index])
+            runners.append(runner)
+            if let problem = runner.start() { throw .plan(problem) }
+        }
+        for runner in runners {
+            if let problem = runner.waitUntilReady() { throw .plan(problem) }
+            if let worker = runner.worker, worker.fallbackErrno != 0 {
+                events(.warn, "worker \(worker.index): io_uring is not usable (\(String(cString: strerror(worker.fallbackErrno)))), serving with epoll")
+            }
+        }
+        if case .off = configuration.logging.output {} else {
+            let writer = LogWriter(rings: runners.compactMap { $0.worker?.log }, output: configuration.logging.output)
+            if let problem = writer.start() { throw .plan(problem) }
+            logWriter = writer
+        }
+    }
+
+    private func openListeners(_ configuration: Configuration) throws(StartFailure) -> [Int32] {
+        var address = claw_address()
+        let server = configuration.server
+        guard claw_address_parse(server.listenAddress, server.listenPort, &address) == 0 else {
+            throw .listen("server.listen_address: \(server.listenAddress) is not an IP address or unix:/path")
+        }
+        var listeners: [Int32] = []
+        for _ in 0..<workerCount {
+            let fd = claw_listen(&address, 4096, 1)
+            guard fd >= 0 else {
+                for open in listeners { _ = claw_os_close(open) }
+                let reason = fd == -EADDRINUSE ? "port \(server.listenPort) is taken by another process" : String(cString: strerror(-fd))
+                throw .listen("cannot listen on \(server.listenAddress):\(server.listenPort): \(reason) (server.listen_address, server.listen_port)")
+            }
+            listeners.append(fd)
+            // Port 0: the first listener finds a free one, the others share it.
+            if port == 0 {
+                var own = claw_address()
+                if claw_local_address(fd, &own) == 0 { port = claw_address_port(&own) }
+                _ = claw_address_parse(server.listenAddress, port, &address)
+            }
+        }
+        return listeners
+    }
+
+    // MARK: reload
+
+    /// Puts a new configuration in force for new requests; those in flight finish on theirs. Returns what speaks against it.
+    public func reload(_ configuration: Configuration) -> String? {
+        let problem = replacePlan(configuration)
+        if let problem {
+            plans.withLock {
+                $0.rejected += 1
+                $0.lastError = problem
+            }
+            events(.error, "reload refused, the configuration in force stays: \(problem)")
+        } else {
+            wakeWorkers()
+            events(.info, "configuration \(configuration.version.prefix(12)) is in force")
+        }
+        return problem
+    }
+
+    /// A file that could not even be read or checked.
+    public func reloadRefused(_ problem: String) {
+        plans.withLock {
+            $0.rejected += 1
+            $0.lastError = problem
+        }
+        events(.error, "reload refused, the configuration in force stays: \(problem)")
+    }
+
+    private func replacePlan(_ configuration: Configuration) -> String? {
+        plans.withLock { plans in
+            let old = plans.owners[plans.owners.count - 1].configuration
+            let fixed = Self.fixedAtStart(old, configuration)
+            if !fixed.isEmpty { return "\(fixed.joined(separator: ", ")) can only change with a restart" }
+            do {
+                let owner = try PlanOwner(configuration, serial: plans.serial + 1, workers: workerCount, registry: registry)
+                plans.serial += 1
+                plans.reloads += 1
+                plans.lastError = nil
+                plans.owners.append(owner)
+                claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
+                return nil
+            } catch { return error.description }
+        }
+    }
+
+    /// Settings that sockets, threads and memory were made by.
+    private static func fixedAtStart(_ old: Configuration, _ new: Configuration) -> [String] {
+        var names: [String] = []
+        if old.server.listenAddress != new.server.listenAddress { names.append("server.listen_address") }
+        if old.server.listenPort != new.server.listenPort { names.append("server.listen_port") }
+        if old.server.workers != new.server.workers { names.append("server.workers") }
+        if old.server.ioBackend != new.server.ioBackend { names.append("server.io_backend") }
+        if old.server.connectionsMax != new.server.connectionsMax { names.append("server.max_connections") }
+        if old.server.admin.listenAddress != new.server.admin.listenAddress { names.append("server.admin.listen_address") }
+        if old.server.admin.listenPort != new.server.admin.listenPort { names.append("server.admin.listen_port") }
+        if old.logging.ringBytes != new.logging.ringBytes { names.append("logging.buffer_kb") }
+        if "\(old.logging.output)" != "\(new.logging.output)" { names.append("logging.output") }
+        return names
+    }
+
+    /// Frees plans that no request runs on any more. A plan is kept one round longer than needed, so that a worker that has just read the old
+    /// address has counted its request by then.
+    public func collectPlans() {
+        plans.withLock { plans in
+            guard plans.owners.count > 1 else { return }
+            guard runners.allSatisfy({ $0.sawPlan(plans.owners[plans.owners.count - 1].ref) }) else { return }
+            let newest = plans.owners.removeLast()
+            plans.owners.removeAll { $0.isIdle }
+            plans.owners.append(newest)
+        }
+    }
+
+    private func wakeWorkers() {
+        for runner in runners { runner.wake() }
+    }
+
+    // MARK: ending
+
+    /// Stops accepting and lets what runs finish, at most until the deadline. `now`: ends at once.
+    public func drain(now: Bool) {
+        let nanoseconds = configuration.server.drainNanoseconds
+        if claw_word_load(shared.phase) == 0 { claw_word_store(shared.drainDeadline, claw_monotonic_ns() &+ nanoseconds) }
+        claw_word_store(shared.phase, now ? 2 : 1)
+        wakeWorkers()
+    }
+
+    public var isDraining: Bool { claw_word_load(shared.phase) != 0 }
+
+    /// True when all workers have ended.
+    public var hasEnded: Bool { runners.allSatisfy { $0.hasEnded } }
+
+    /// Blocks until all workers have ended and the log is written.
+    public func join() {
+        for runner in runners { runner.join() }
+        logWriter?.stop()
+    }
+
+    var logWriteFailures: Int { logWriter?.failures.load(ordering: .relaxed) ?? 0 }
+}
+
+/// One worker's thread. The worker is made on its own thread, as io_uring wants it.
+final class WorkerRunner: @unchecked Sendable {
+    private let options: WorkerOptions
+    private let shared: Shared
+    private let instance: UInt64
+    private let listener: Int32
+    private var thread: UInt64 = 0
+    private(set) var worker: Worker?
+    private var problem: String?
+    private let ready: UnsafeMutablePointer<sem_t>
+    private let ended = Atomic<Bool>(false)
+
+    init(options: WorkerOptions, shared: Shared, instance: UInt64, listener: Int32) {
+        self.options = options
+        self.shared = shared
+        self.instance = instance
+        self.listener = listener
+        ready = .allocate(capacity: 1)
+        sem_init(ready, 0, 0)
+    }
+
+    func start() -> String? {
+        let context = Unmanaged.passRetained(self).toOpaque()
+        let result = claw_thread_start("worker-\(options.index)", { context in
+            let runner = Unmanaged<WorkerRunner>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
+            runner.run()
+            return nil
+        }, context, &thread)
+        return result == 0 ? nil : "worker \(options.index): no thread: \(String(cString: strerror(-result)))"
+    }
+
+    private func run() {
+        do {
+            let made = try Worker(options: options, shared: shared, instance: instance)
+            let result = made.listen(listener)
+            if result < 0 { problem = "worker \(options.index): cannot accept: \(String(cString: strerror(-result)))" }
+            worker = made
+        } catch { problem = error.description }
+        sem_post(ready)
+        if problem == nil { worker?.run() }
+        ended.store(true, ordering: .releasing)
+    }
+
+    /// Waits until the worker accepts; what went wrong otherwise.
+    func waitUntilReady() -> String? {
+        while sem_wait(ready) != 0 {}
+        return problem
+    }
+
+    func wake() { if let worker { claw_loop_wake(worker.loop) } }
+    var hasEnded: Bool { ended.load(ordering: .acquiring) }
+    func join() {
+        _ = claw_thread_join(thread)
+    }
+
+    /// Has the worker taken over this plan (or does it need no plan any more)?
+    func sawPlan(_ plan: PlanRef) -> Bool { hasEnded || worker.map { UInt64(UInt(bitPattern: plan)) == claw_word_load($0.planSeen) } ?? true }
+}

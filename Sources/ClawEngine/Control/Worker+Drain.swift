@@ -1,0 +1,52 @@
+// How a worker ends: it stops accepting, lets idle connections go, tells every answer's reader that this connection closes, and waits. What is
+// still running at the deadline gets a typed end.
+import CClaw
+import ClawWire
+
+extension Worker {
+    /// Starts listening on a descriptor made for this worker.
+    func listen(_ fd: Int32) -> Int32 {
+        listener = fd
+        let result = claw_accept_start(loop, fd, SlotToken(.listener, generation: 0, index: 0).value)
+        isAccepting = result >= 0
+        return result
+    }
+
+    /// One turn while draining. False when nothing is left.
+    func drain() -> Bool {
+        if isAccepting {
+            isAccepting = false
+            _ = claw_accept_stop(loop, listener)
+            _ = claw_os_close(listener)
+            for at in 0..<connections.touched where connections.base[at].state == .reading && connections.base[at].heldLength == 0 {
+                close(UInt32(at), reset: false)
+            }
+            for at in 0..<links.touched where links.base[at].state == .idle { closeLink(UInt32(at), reset: false) }
+        }
+        let deadline = claw_word_load(shared.drainDeadline)
+        let isOver = phase == 2 || now >= deadline
+        if isOver {
+            for at in 0..<exchanges.touched {
+                switch exchanges.base[at].state {
+                case .receiving, .attempting:
+                    exchanges.base[at].bodyIsComplete = true
+                    answerError(UInt32(at), .draining, detail: "")
+                case .relaying:
+                    if exchanges.base[at].isCommitted { truncate(UInt32(at), .draining) } else { answerError(UInt32(at), .draining, detail: "") }
+                case .draining, .free: break
+                }
+                settle()
+            }
+            flushEverything()
+            if phase == 2 || now >= deadline &+ 1_000_000_000 {
+                // The client had its second to take the last bytes.
+                for at in 0..<exchanges.touched where exchanges.base[at].state != .free {
+                    clientGone(UInt32(at))
+                    settle()
+                }
+                return false
+            }
+        }
+        return exchanges.inUse > 0 || connections.inUse > 0
+    }
+}

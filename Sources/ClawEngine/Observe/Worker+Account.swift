@@ -1,0 +1,255 @@
+// The account of an exchange: counters and the one log line (spec/observability.md). Called once, from `finish`.
+import CClaw
+import ClawConfig
+import ClawWire
+import Glibc
+
+extension Worker {
+    /// A line is at most this long; what could make it longer is capped where it is written.
+    static let lineBytesMax = 16384
+
+    func account(_ exchange: UnsafeMutablePointer<Exchange>, end: UInt64) {
+        let plan = exchange.pointee.plan
+        let routeLabel = exchange.pointee.route >= 0 ? plan.pointee.routes[Int(exchange.pointee.route)].pointee.label : 0
+        var upstreamLabel: UInt16 = 0
+        var modelLabel: UInt16 = 0
+        if exchange.pointee.attemptCount > 0 {
+            upstreamLabel = plan.pointee.upstreams[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].upstream)].pointee.label
+            let candidate = exchange.pointee.candidates[max(0, exchange.pointee.candidateNext - 1)]
+            if candidate.hasModel { modelLabel = candidate.model.label }
+        }
+        metrics.add(.requests, routeLabel, exchange.pointee.status, UInt16(exchange.pointee.method.rawValue))
+        let latency = end &- exchange.pointee.startedAt
+        metrics.observe(.requestDuration, routeLabel, upstreamLabel, nanoseconds: latency)
+        metrics.observe(.overhead, routeLabel, nanoseconds: exchange.pointee.overhead)
+        if exchange.pointee.firstContentAt != 0 {
+            metrics.observe(.timeToFirstToken, upstreamLabel, modelLabel, nanoseconds: exchange.pointee.firstContentAt &- exchange.pointee.startedAt)
+        }
+        let usage = exchange.pointee.usage
+        if usage.isKnown {
+            // Label c: high byte unused, low byte the kind (see TokenKind).
+            if usage.input > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 0, by: UInt64(usage.input)) }
+            if usage.output > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 1, by: UInt64(usage.output)) }
+            if usage.cached > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 2, by: UInt64(usage.cached)) }
+            if usage.reasoning > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 3, by: UInt64(usage.reasoning)) }
+        }
+        let isGood = exchange.pointee.failure == nil && exchange.pointee.status < 400
+        if isGood, plan.pointee.logSample < 1, Double(nextRandom() >> 11) * 0x1p-53 >= plan.pointee.logSample { return }
+        if plan.pointee.logFormatIsText { writeTextLine(exchange, latency) } else { writeLine(exchange, latency) }
+    }
+
+    private func writeLine(_ exchange: UnsafeMutablePointer<Exchange>, _ latency: UInt64) {
+        let plan = exchange.pointee.plan
+        let line = scratch
+        var text = TextWriter(line)
+        let wall = realtime(exchange.pointee.startedAt)
+        text.put("{\"time\":\"")
+        text.put(timePrefix(wall / 1_000_000_000), 20)
+        let micros = wall % 1_000_000_000 / 1000
+        var divisor: UInt64 = 100_000
+        while divisor > 0 {
+            text.put(byte: 48 + UInt8(micros / divisor % 10))
+            divisor /= 10
+        }
+        text.put("Z\",\"request_id\":\"")
+        withUnsafeBytes(of: exchange.pointee.requestID) {
+            text.put($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), Int(exchange.pointee.requestIDLength))
+        }
+        text.put("\",\"trace_id\":\"")
+        text.put(hex: exchange.pointee.traceHigh, digits: 16)
+        text.put(hex: exchange.pointee.traceLow, digits: 16)
+        text.put("\",\"session_id\":null,\"tenant\":null,\"key_id\":")
+        let last = exchange.pointee.attemptCount - 1
+        if last >= 0, exchange.pointee.attempts[last].key >= 0 {
+            let upstream = plan.pointee.upstreams[Int(exchange.pointee.attempts[last].upstream)]
+            text.put(json: upstream.pointee.keys[Int(exchange.pointee.attempts[last].key)].pointee.id.raw, limit: 100)
+        } else {
+            text.put("null")
+        }
+        text.put(",\"route_id\":")
+        if exchange.pointee.route >= 0 {
+            let id = plan.pointee.routes[Int(exchange.pointee.route)].pointee.id
+            text.put(json: id.raw, limit: 100)
+            text.put(",\"rule\":\"routes[")
+            text.put(number: UInt64(exchange.pointee.route))
+            text.put("]\"")
+        } else {
+            text.put("null,\"rule\":null")
+        }
+        writeServed(exchange, last, &text)
+        text.put(",\"status\":")
+        text.put(number: UInt64(exchange.pointee.status))
+        text.put(",\"error_class\":")
+        writeErrorClass(exchange, last, &text)
+        text.put(",\"latency_ms\":")
+        text.put(milliseconds: latency)
+        text.put(",\"ttft_ms\":")
+        if exchange.pointee.firstContentAt != 0 {
+            text.put(milliseconds: exchange.pointee.firstContentAt &- exchange.pointee.startedAt)
+        } else {
+            text.put("null")
+        }
+        text.put(",\"overhead_us\":")
+        text.put(number: exchange.pointee.overhead / 1000)
+        writeAttempts(exchange, &text)
+        text.put(",\"cache\":\"bypass\"")
+        writeTokens(exchange, &text)
+        text.put(exchange.pointee.isStream || exchange.pointee.wantsStream ? ",\"stream\":true,\"finish_reason\":" : ",\"stream\":false,\"finish_reason\":")
+        if exchange.pointee.finishReasonLength > 0 {
+            withUnsafeBytes(of: exchange.pointee.finishReason) {
+                text.put(json: UnsafeRawBufferPointer(rebasing: $0[..<Int(exchange.pointee.finishReasonLength)]))
+            }
+        } else {
+            text.put("null")
+        }
+        text.put(",\"client_ip\":\"")
+        write(connections.base[Int(exchange.pointee.connection)].peer, &text)
+        text.put("\",\"method\":\"")
+        text.put(Self.name(of: exchange.pointee.method))
+        text.put("\",\"path\":")
+        text.put(json: exchange.pointee.path)
+        text.put(",\"bytes_in\":")
+        text.put(number: exchange.pointee.bytesIn)
+        text.put(",\"bytes_out\":")
+        text.put(number: exchange.pointee.bytesOut)
+        text.put(",\"config_version\":\"")
+        text.put(plan.pointee.version)
+        text.put("\",\"disconnected\":")
+        text.put(exchange.pointee.clientGone ? "\"client\"" : exchange.pointee.upstreamCut ? "\"upstream\"" : "null")
+        text.put(",\"downgraded\":false}\n")
+        log.append(line, text.count)
+    }
+
+    private func writeServed(_ exchange: UnsafeMutablePointer<Exchange>, _ last: Int, _ text: inout TextWriter) {
+        let plan = exchange.pointee.plan
+        if last >= 0 {
+            let upstream = plan.pointee.upstreams[Int(exchange.pointee.attempts[last].upstream)]
+            text.put(",\"provider\":\"")
+            switch upstream.pointee.type {
+            case .openai: text.put("openai")
+            case .generic: text.put("generic")
+            case .http: text.put("http")
+            }
+            text.put("\",\"upstream_name\":")
+            text.put(json: upstream.pointee.name.raw, limit: 100)
+        } else {
+            text.put(",\"provider\":null,\"upstream_name\":null")
+        }
+        text.put(",\"model_requested\":")
+        if exchange.pointee.requestedModel.count > 0 { text.put(json: exchange.pointee.requestedModel, limit: 256) } else { text.put("null") }
+        text.put(",\"model_id\":")
+        let candidate = exchange.pointee.candidates[max(0, exchange.pointee.candidateNext - 1)]
+        if last >= 0, candidate.hasModel {
+            text.put(candidate.model.json.count <= 512 ? candidate.model.json : .empty)
+        } else if last >= 0, exchange.pointee.requestedModel.count > 0 {
+            text.put(json: exchange.pointee.requestedModel, limit: 256)
+        } else {
+            text.put("null")
+        }
+    }
+
+    private func writeErrorClass(_ exchange: UnsafeMutablePointer<Exchange>, _ last: Int, _ text: inout TextWriter) {
+        var found = ErrorClass.none
+        if exchange.pointee.clientGone { found = .clientGone }
+        else if let failure = exchange.pointee.failure, exchange.pointee.status >= 400 || exchange.pointee.upstreamCut || failure == .upstreamInBand { found = failure.row.errorClass }
+        else if exchange.pointee.status >= 400, last >= 0 { found = exchange.pointee.attempts[last].errorClass }
+        if found == .none {
+            text.put("null")
+        } else {
+            text.put(byte: 34)
+            text.put(found.name)
+            text.put(byte: 34)
+        }
+    }
+
+    private func writeAttempts(_ exchange: UnsafeMutablePointer<Exchange>, _ text: inout TextWriter) {
+        let plan = exchange.pointee.plan
+        text.put(",\"attempts\":[")
+        for at in 0..<exchange.pointee.attemptCount {
+            let attempt = exchange.pointee.attempts[at]
+            let upstream = plan.pointee.upstreams[Int(attempt.upstream)]
+            if at > 0 { text.put(byte: 44) }
+            text.put("{\"upstream\":")
+            text.put(json: upstream.pointee.name.raw, limit: 100)
+            text.put(",\"key_id\":")
+            if attempt.key >= 0 { text.put(json: upstream.pointee.keys[Int(attempt.key)].pointee.id.raw, limit: 100) } else { text.put("null") }
+            text.put(",\"model\":")
+            if attempt.model.count > 0 { text.put(json: attempt.model.raw, limit: 256) } else { text.put("null") }
+            text.put(",\"status\":")
+            text.put(number: UInt64(attempt.status))
+            text.put(",\"class\":")
+            if attempt.errorClass == .none {
+                text.put("null")
+            } else {
+                text.put(byte: 34)
+                text.put(attempt.errorClass.name)
+                text.put(byte: 34)
+            }
+            text.put(",\"ms\":")
+            text.put(number: UInt64(attempt.milliseconds))
+            text.put(byte: 125)
+        }
+        text.put(byte: 93)
+    }
+
+    private func writeTokens(_ exchange: UnsafeMutablePointer<Exchange>, _ text: inout TextWriter) {
+        func number(_ value: Int64) {
+            if value >= 0 { text.put(signed: value) } else { text.put("null") }
+        }
+        text.put(",\"tokens\":{\"input\":")
+        number(exchange.pointee.usage.input)
+        text.put(",\"output\":")
+        number(exchange.pointee.usage.output)
+        text.put(",\"cached\":")
+        number(exchange.pointee.usage.cached)
+        text.put(",\"reasoning\":")
+        number(exchange.pointee.usage.reasoning)
+        text.put(",\"estimated\":false},\"cost_usd\":null")
+    }
+
+    private func writeTextLine(_ exchange: UnsafeMutablePointer<Exchange>, _ latency: UInt64) {
+        var text = TextWriter(scratch)
+        let wall = realtime(exchange.pointee.startedAt)
+        text.put(timePrefix(wall / 1_000_000_000), 19)
+        text.put("Z ")
+        text.put(number: UInt64(exchange.pointee.status))
+        text.put(byte: 32)
+        text.put(Self.name(of: exchange.pointee.method))
+        text.put(byte: 32)
+        text.put(json: exchange.pointee.path)
+        text.put(" route=")
+        if exchange.pointee.route >= 0 { text.put(json: exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.id.raw, limit: 100) } else { text.put("-") }
+        text.put(" upstream=")
+        if exchange.pointee.attemptCount > 0 {
+            let upstream = exchange.pointee.plan.pointee.upstreams[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].upstream)]
+            text.put(json: upstream.pointee.name.raw, limit: 100)
+        } else {
+            text.put("-")
+        }
+        text.put(" attempts=")
+        text.put(number: UInt64(exchange.pointee.attemptCount))
+        text.put(" latency_ms=")
+        text.put(milliseconds: latency)
+        text.put(" request_id=")
+        withUnsafeBytes(of: exchange.pointee.requestID) {
+            text.put($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), Int(exchange.pointee.requestIDLength))
+        }
+        text.put(byte: 10)
+        log.append(scratch, text.count)
+    }
+
+    static func name(of method: HTTPMethod) -> StaticString {
+        switch method {
+        case .get: "GET"
+        case .head: "HEAD"
+        case .post: "POST"
+        case .put: "PUT"
+        case .delete: "DELETE"
+        case .patch: "PATCH"
+        case .options: "OPTIONS"
+        case .trace: "TRACE"
+        case .connect: "CONNECT"
+        case .other: "OTHER"
+        }
+    }
+}

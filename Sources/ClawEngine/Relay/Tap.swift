@@ -1,0 +1,158 @@
+// The tap reads along while an answer passes: is this event content, an error, the end, and what usage does it state? It holds nothing back and
+// changes nothing; what it finds is written into the exchange.
+import ClawWire
+import Glibc
+
+enum Tap {
+    static let names = [
+        "error", "type", "choices", "choices.0.finish_reason", "choices.0.delta.content", "choices.0.delta.tool_calls",
+        "choices.0.text", "choices.0.delta.reasoning_content", "choices.0.delta.reasoning", "choices.0.delta.refusal", "choices.0.delta.function_call",
+        "usage.prompt_tokens", "usage.completion_tokens", "usage.prompt_tokens_details.cached_tokens", "usage.completion_tokens_details.reasoning_tokens",
+        "usage.input_tokens", "usage.output_tokens",
+        "response.usage.input_tokens", "response.usage.output_tokens", "response.usage.input_tokens_details.cached_tokens",
+        "response.usage.output_tokens_details.reasoning_tokens", "response.status", "status", "usage",
+        "usage.input_tokens_details.cached_tokens", "usage.output_tokens_details.reasoning_tokens",
+    ]
+    static let error = 0, type = 1, choices = 2, finishReason = 3, content = 4, toolCalls = 5, text = 6, reasoningContent = 7, reasoning = 8
+    static let refusal = 9, functionCall = 10
+    static let promptTokens = 11, completionTokens = 12, cachedTokens = 13, reasoningTokens = 14
+    static let inputTokens = 15, outputTokens = 16
+    static let responseInput = 17, responseOutput = 18, responseCached = 19, responseReasoning = 20, responseStatus = 21, status = 22, usage = 23
+    static let inputCached = 24, outputReasoning = 25
+
+    enum Verdict {
+        /// Nothing of it is content (the role delta, `response.created` …).
+        case preamble
+        case content
+        /// The upstream says that it failed.
+        case error
+        /// Only usage, which this client did not ask for.
+        case hidden
+    }
+}
+
+extension Worker {
+    /// What one event's data says. Called with the data of every event of a model's stream.
+    func tap(_ exchange: UnsafeMutablePointer<Exchange>, _ event: SSEEvent) -> Tap.Verdict {
+        if event.isDone {
+            exchange.pointee.sawDone = true
+            return .content
+        }
+        if event.isOversized { return .content }
+        let isErrorName = event.name.count == 5 && memcmp(event.name.baseAddress, "error", 5) == 0
+        let spans = scanAnswer(event.data)
+        guard let spans, let base = event.data.baseAddress else { return isErrorName ? .error : .content }
+        if isErrorName { return .error }
+        switch spans[Tap.error].kind {
+        case .missing, .null: break
+        default: return .error
+        }
+        takeUsage(exchange, spans, base)
+        takeFinish(exchange, spans, base)
+        if spans[Tap.choices].kind == .array {
+            if exchange.pointee.hidesUsage, spans[Tap.usage].kind == .object, spans[Tap.choices].length <= 4,
+                isEmptyArray(base, spans[Tap.choices])
+            {
+                return .hidden
+            }
+            return isContent(spans) ? .content : .preamble
+        }
+        if spans[Tap.type].kind == .string { return typed(exchange, spans, base) }
+        return .content
+    }
+
+    /// Scans a whole JSON value with the tap's paths; nil when it is not JSON.
+    func scanAnswer(_ data: UnsafeRawBufferPointer) -> UnsafeMutablePointer<JSONSpan>? {
+        for at in 0..<Tap.names.count { tapSpans[at].kind = .missing }
+        var scanner = FieldScanner(paths: tapPaths, depthMax: 64)
+        guard case .complete = scanner.scan(data, isLast: true, spans: tapSpans) else { return nil }
+        return tapSpans
+    }
+
+    private func isEmptyArray(_ base: UnsafeRawPointer, _ span: JSONSpan) -> Bool {
+        for at in 1..<max(1, span.length - 1) where (base + span.offset + at).load(as: UInt8.self) > 32 { return false }
+        return true
+    }
+
+    private func isContent(_ spans: UnsafeMutablePointer<JSONSpan>) -> Bool {
+        for at in [Tap.content, Tap.text, Tap.reasoningContent, Tap.reasoning, Tap.refusal] where spans[at].kind == .string && spans[at].length > 2 { return true }
+        return spans[Tap.toolCalls].kind == .array || spans[Tap.functionCall].kind == .object || spans[Tap.finishReason].kind == .string
+            || spans[Tap.usage].kind == .object
+    }
+
+    /// Events of the Responses API say in `type` what they are.
+    private func typed(_ exchange: UnsafeMutablePointer<Exchange>, _ spans: UnsafeMutablePointer<JSONSpan>, _ base: UnsafeRawPointer) -> Tap.Verdict {
+        let value = UnsafeRawBufferPointer(start: base + spans[Tap.type].offset, count: spans[Tap.type].length)
+        func names(_ text: StaticString) -> Bool { JSONText.isEqual(value, to: text) }
+        if names("error") || names("response.failed") { return .error }
+        if names("response.created") || names("response.in_progress") || names("response.queued") { return .preamble }
+        if names("response.completed") || names("response.incomplete") {
+            exchange.pointee.sawDone = true
+            exchange.pointee.sawFinish = true
+            if exchange.pointee.finishReasonLength == 0, spans[Tap.responseStatus].kind == .string { keepFinish(exchange, spans[Tap.responseStatus], base) }
+        }
+        return .content
+    }
+
+    func takeFinish(_ exchange: UnsafeMutablePointer<Exchange>, _ spans: UnsafeMutablePointer<JSONSpan>, _ base: UnsafeRawPointer) {
+        let span = spans[Tap.finishReason]
+        guard span.kind == .string else { return }
+        exchange.pointee.sawFinish = true
+        keepFinish(exchange, span, base)
+    }
+
+    private func keepFinish(_ exchange: UnsafeMutablePointer<Exchange>, _ span: JSONSpan, _ base: UnsafeRawPointer) {
+        let length = min(span.length - 2, 24)
+        exchange.pointee.finishReasonLength = UInt8(length)
+        withUnsafeMutableBytes(of: &exchange.pointee.finishReason) {
+            $0.baseAddress.unsafelyUnwrapped.copyMemory(from: base + span.offset + 1, byteCount: length)
+        }
+    }
+
+    /// The last statement of usage wins; a number that is no count is clamped and marked by JSONNumber's rules (faults SS-11).
+    func takeUsage(_ exchange: UnsafeMutablePointer<Exchange>, _ spans: UnsafeMutablePointer<JSONSpan>, _ base: UnsafeRawPointer) {
+        func count(_ first: Int, _ second: Int, _ third: Int) -> Int64? {
+            for at in [first, second, third] where spans[at].kind == .number {
+                return JSONNumber.parseCount(UnsafeRawBufferPointer(start: base + spans[at].offset, count: spans[at].length))?.count
+            }
+            return nil
+        }
+        if spans[Tap.usage].kind != .object, spans[Tap.responseInput].kind == .missing { return }
+        if let value = count(Tap.promptTokens, Tap.inputTokens, Tap.responseInput) { exchange.pointee.usage.input = value }
+        if let value = count(Tap.completionTokens, Tap.outputTokens, Tap.responseOutput) { exchange.pointee.usage.output = value }
+        if let value = count(Tap.cachedTokens, Tap.inputCached, Tap.responseCached) { exchange.pointee.usage.cached = value }
+        if let value = count(Tap.reasoningTokens, Tap.outputReasoning, Tap.responseReasoning) { exchange.pointee.usage.reasoning = value }
+    }
+
+    /// A plain answer that came in several buffers: its usage object is looked for in its last bytes.
+    func takeUsageFromTail(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard let base = exchange.pointee.tail.base else { return }
+        let length = exchange.pointee.tail.length
+        var found = -1
+        var at = 0
+        while at < length, let hit = memmem(base + at, length - at, "\"usage\"", 7) {
+            found = UnsafeRawPointer(hit) - UnsafeRawPointer(base)
+            at = found + 7
+        }
+        guard found >= 0, length - found + 1 <= Self.scratchBytes else { return }
+        // Make the fragment a document of its own: "{" + `"usage": {…}` + "}", cut at the object's closing brace.
+        var open = found + 7
+        while open < length, base[open] != 123, base[open] == 58 || base[open] <= 32 { open += 1 }
+        guard open < length, base[open] == 123 else { return }
+        var depth = 0
+        var end = open
+        while end < length {
+            if base[end] == 123 { depth += 1 }
+            if base[end] == 125 {
+                depth -= 1
+                if depth == 0 { break }
+            }
+            end += 1
+        }
+        guard end < length else { return }
+        scratch[0] = 123
+        memcpy(scratch + 1, base + found, end + 1 - found)
+        scratch[end + 2 - found] = 125
+        if let spans = scanAnswer(UnsafeRawBufferPointer(start: scratch, count: end + 3 - found)) { takeUsage(exchange, spans, UnsafeRawPointer(scratch)) }
+    }
+}

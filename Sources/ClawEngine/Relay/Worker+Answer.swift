@@ -1,0 +1,370 @@
+// The head of an answer: read from the upstream's, cleaned of what is between the upstream and us, completed with the contract's headers
+// (spec/observability.md), and put into the exchange's output. Whether it goes out at once or waits for the first content event is decided here.
+import CClaw
+import ClawConfig
+import ClawWire
+import Glibc
+
+extension Worker {
+    /// `responseHead` describes the head at `base`. True when its body shall be relayed; false when the attempt was given up.
+    func takeAnswerHead(_ index: UInt32, _ base: UnsafePointer<UInt8>, isWhole: Bool) -> Bool {
+        let exchange = exchanges.base + Int(index)
+        let head = responseHead
+        let status = UInt16(truncatingIfNeeded: head.status)
+        exchange.pointee.firstByteAt = now
+        exchange.pointee.attempts[exchange.pointee.attemptCount - 1].status = status
+        if status >= 500 || status == 429 {
+            if canMoveOn(exchange, after: .upstreamStatus) {
+                if isWhole, head.keepAlive, exchange.pointee.link != noIndex {
+                    let link = exchange.pointee.link
+                    exchange.pointee.link = noIndex
+                    releaseLink(link, reusable: true)
+                }
+                attemptFailed(index, .upstreamStatus, status: status)
+                return false
+            }
+        }
+        let upstream = presentUpstream(exchange)
+        let connection = connections.base + Int(exchange.pointee.connection)
+        exchange.pointee.state = .relaying
+        exchange.pointee.status = status
+        exchange.pointee.isStream = head.isEventStream && !head.isEncoded
+        exchange.pointee.answerIsJSON = head.isJSON && !head.isEncoded && upstream.pointee.isModel
+        exchange.pointee.upstreamFraming = head.framing
+        exchange.pointee.upstreamKeepsAlive = head.keepAlive
+        if case .contentLength(let length) = head.framing { exchange.pointee.upstreamRemaining = length }
+        if exchange.pointee.isStream, upstream.pointee.isModel, status < 300 { exchange.pointee.isHeld = true }
+        if !exchange.pointee.bodyIsComplete || (exchange.pointee.link != noIndex && !links.base[Int(exchange.pointee.link)].sentAll) {
+            // The upstream answers before it has read the request (faults UP-12): the rest of it is not sent.
+            stopSending(exchange)
+        }
+        guard let start = answerRoom(exchange, 4096 + answerFieldBytes(head)) else {
+            attemptFailed(index, .buffersExhausted)
+            return false
+        }
+        var writer = TextWriter(start)
+        if status == 200 {
+            writer.put("HTTP/1.1 200 OK\r\n")
+        } else {
+            writer.put("HTTP/1.1 ")
+            writer.put(number: UInt64(status))
+            writer.put(byte: 32)
+            writer.put(base + head.reasonOffset, min(head.reasonLength, 256))
+            writer.put("\r\n")
+        }
+        copyFields(head, base, isModel: upstream.pointee.isModel, &writer)
+        writeOwnFields(exchange, &writer)
+        switch head.framing {
+        case .none:
+            exchange.pointee.answerHasBody = false
+            let length = head.first(.contentLength)
+            if exchange.pointee.method == .head, length >= 0 {
+                writer.put("content-length: ")
+                writer.put(base + Int(head.fields[length].valueOffset), Int(head.fields[length].valueLength))
+                writer.put("\r\n")
+            }
+        case .contentLength(let length) where !exchange.pointee.isStream:
+            writer.put("content-length: ")
+            writer.put(number: length)
+            writer.put("\r\n")
+        default:
+            if exchange.pointee.versionMinor >= 1 {
+                exchange.pointee.answerIsChunked = true
+                writer.put("transfer-encoding: chunked\r\n")
+            } else {
+                connection.pointee.closesAfter = true
+            }
+        }
+        writeConnection(exchange, connection, &writer)
+        writer.put("\r\n")
+        commitAnswerText(exchange, writer)
+        exchange.pointee.phase = .idle
+        setTimer(index, now + upstream.pointee.idleStreamTimeout)
+        return true
+    }
+
+    private func stopSending(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard exchange.pointee.link != noIndex else { return }
+        let link = links.base + Int(exchange.pointee.link)
+        while !link.pointee.output.isEmpty { buffers.release(link.pointee.output.dropFirst().buffer) }
+        exchange.pointee.upstreamKeepsAlive = false
+    }
+
+    private func answerFieldBytes(_ head: ResponseHead) -> Int {
+        var bytes = 0
+        for at in 0..<head.fieldCount { bytes += Int(head.fields[at].nameLength) + Int(head.fields[at].valueLength) + 4 }
+        return bytes
+    }
+
+    /// Room for an answer head: in the arena, or, if it is too large for a buffer, in memory the exchange keeps.
+    func answerRoom(_ exchange: UnsafeMutablePointer<Exchange>, _ bound: Int) -> UnsafeMutablePointer<UInt8>? {
+        if bound <= buffers.size { return buffers.reserve(bound) }
+        exchange.pointee.answerMemory?.deallocate()
+        exchange.pointee.answerMemory = .allocate(capacity: bound)
+        return exchange.pointee.answerMemory
+    }
+
+    func commitAnswerText(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: TextWriter) {
+        if exchange.pointee.answerMemory == writer.start {
+            exchange.pointee.output.append(Segment(base: UnsafePointer(writer.start), length: UInt32(writer.count), buffer: noIndex))
+        } else {
+            exchange.pointee.output.append(buffers.commit(writer.count))
+        }
+    }
+
+    private func copyFields(_ head: ResponseHead, _ base: UnsafePointer<UInt8>, isModel: Bool, _ writer: inout TextWriter) {
+        for at in 0..<head.fieldCount {
+            let field = head.fields + at
+            switch field.pointee.name {
+            case .connection, .keepAlive, .proxyConnection, .proxyAuthenticate, .te, .trailer, .transferEncoding, .upgrade, .contentLength, .xRequestId,
+                .xOpenclaw, .altSvc:
+                continue
+            case .setCookie, .openaiOrganization, .openaiProject, .openaiProcessingMs:
+                if isModel { continue }
+            default: break
+            }
+            if field.pointee.isNamedByConnection { continue }
+            writer.put(base + Int(field.pointee.nameOffset), Int(field.pointee.nameLength))
+            writer.put(byte: 58)
+            writer.put(byte: 32)
+            writer.put(base + Int(field.pointee.valueOffset), Int(field.pointee.valueLength))
+            writer.put(byte: 13)
+            writer.put(byte: 10)
+        }
+    }
+
+    /// The contract's headers: at most about 700 bytes besides the model's name.
+    func writeOwnFields(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: inout TextWriter) {
+        writer.put("x-request-id: ")
+        withUnsafeBytes(of: exchange.pointee.requestID) {
+            writer.put($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), Int(exchange.pointee.requestIDLength))
+        }
+        writer.put("\r\n")
+        let plan = exchange.pointee.plan
+        if exchange.pointee.attemptCount > 0 {
+            writer.put(plan.pointee.upstreams[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].upstream)].pointee.headerLine)
+            let candidate = exchange.pointee.candidates[max(0, exchange.pointee.candidateNext - 1)]
+            if candidate.hasModel {
+                writer.put("x-openclaw-model: ")
+                writer.put(candidate.model.id)
+                writer.put("\r\n")
+            } else if exchange.pointee.requestedModel.count > 0, exchange.pointee.requestedModel.count <= 256, !exchange.pointee.modelSpan.isEscaped {
+                // An unescaped JSON string holds no control bytes; others than printable ASCII have no place in a field.
+                writer.put("x-openclaw-model: ")
+                let before = writer.at
+                writer.put(exchange.pointee.requestedModel)
+                var place = before
+                while place < writer.at {
+                    if place.pointee < 32 || place.pointee > 126 { place.pointee = 63 }
+                    place += 1
+                }
+                writer.put("\r\n")
+            }
+        }
+        if exchange.pointee.route >= 0 { writer.put(plan.pointee.routes[Int(exchange.pointee.route)].pointee.headerLine) }
+        writer.put("x-openclaw-attempts: ")
+        writer.put(number: UInt64(exchange.pointee.attemptCount))
+        writer.put("\r\n")
+    }
+
+    func writeConnection(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<Connection>, _ writer: inout TextWriter) {
+        if phase != 0 { connection.pointee.closesAfter = true }
+        if connection.pointee.closesAfter {
+            writer.put("connection: close\r\n")
+        } else if exchange.pointee.versionMinor == 0 {
+            writer.put("connection: keep-alive\r\n")
+        }
+    }
+
+    // MARK: answers of our own
+
+    func answerError(_ index: UInt32, _ kind: FailureKind, detail: StaticString, param: StaticString = "") {
+        answerError(index, kind, message: UnsafeRawBufferPointer(start: detail.utf8Start, count: detail.utf8CodeUnitCount), param: param)
+    }
+
+    /// One error in OpenAI's shape, with the failure's status and code; ends the exchange. After the commit it becomes the stream's last event.
+    func answerError(_ index: UInt32, _ kind: FailureKind, message: UnsafeRawBufferPointer, param: StaticString = "") {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.failure = kind
+        if exchange.pointee.isCommitted { return truncate(index, kind) }
+        dropUpstream(index)
+        while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
+        let connection = connections.base + Int(exchange.pointee.connection)
+        if !exchange.pointee.bodyIsComplete {
+            connection.pointee.closesAfter = true
+            receive(exchange.pointee.connection, CLAW_RECEIVE_BUFFERED)
+        }
+        let row = kind.row
+        exchange.pointee.status = row.status
+        exchange.pointee.isHeld = false
+        exchange.pointee.isStream = false
+        let body = UnsafeMutablePointer<UInt8>.allocate(capacity: 4096)
+        defer { body.deallocate() }
+        var text = TextWriter(body)
+        text.put("{\"error\":{\"message\":")
+        var words = TextWriter(scratch + Self.scratchBytes - 2048)
+        describe(exchange, kind, message, &words)
+        text.put(json: UnsafeRawBufferPointer(start: words.start, count: words.count), limit: 480)
+        text.put(",\"type\":\"")
+        text.put(row.type)
+        if param.utf8CodeUnitCount > 0 {
+            text.put("\",\"param\":\"")
+            text.put(param)
+            text.put("\",\"code\":\"")
+        } else {
+            text.put("\",\"param\":null,\"code\":\"")
+        }
+        text.put(row.code)
+        text.put("\",\"request_id\":\"")
+        withUnsafeBytes(of: exchange.pointee.requestID) {
+            text.put($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), Int(exchange.pointee.requestIDLength))
+        }
+        text.put("\"}}\n")
+        answerOwn(index, status: row.status, body: Bytes(base: UnsafePointer(body), count: text.count), retryAfter: row.status == 503 ? 1 : 0)
+    }
+
+    /// What happened, the value allowed and where to change it.
+    private func describe(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind, _ message: UnsafeRawBufferPointer, _ text: inout TextWriter) {
+        let plan = exchange.pointee.plan
+        switch kind {
+        case .badRequest: text.put("malformed request")
+        case .badHost: text.put("bad host")
+        case .headTooLarge:
+            text.put("request head too large: limit ")
+            text.put(number: UInt64(plan.pointee.headLimits.headBytesMax))
+            text.put(" bytes (server.max_header_kb) and ")
+            text.put(number: UInt64(plan.pointee.headLimits.fieldsMax))
+            text.put(" fields (server.max_header_fields)")
+        case .targetTooLong:
+            text.put("request target too long: limit ")
+            text.put(number: UInt64(plan.pointee.headLimits.targetBytesMax))
+            text.put(" bytes (server.max_target_kb)")
+        case .bodyTooLarge:
+            text.put("request body too large")
+            if exchange.pointee.bodyExpected > 0 {
+                text.put(": ")
+                text.put(number: UInt64(exchange.pointee.bodyExpected))
+                text.put(" bytes")
+            }
+            text.put(", limit ")
+            text.put(number: UInt64(plan.pointee.bodyBytesMax))
+            text.put(" (server.max_body_mb)")
+        case .headerTimeout: text.put("the request head did not arrive in time (server.header_timeout_seconds)")
+        case .bodyTimeout: text.put("the request body did not arrive in time (server.body_timeout_seconds)")
+        case .methodNotAllowed: text.put("this method is never served")
+        case .methodUnknown: text.put("unknown method")
+        case .expectationFailed: text.put("only Expect: 100-continue is understood")
+        case .versionNotSupported: text.put("only HTTP/1.0 and HTTP/1.1 are served here")
+        case .codingUnknown: text.put("only the chunked transfer coding is understood")
+        case .loopDetected: text.put("request loop")
+        case .badJSON: break
+        case .modelRequired: text.put("you must provide a model parameter")
+        case .modelNotFound:
+            text.put("the model `")
+            text.put(exchange.pointee.requestedModel.count <= 200 ? exchange.pointee.requestedModel : UnsafeRawBufferPointer(rebasing: exchange.pointee.requestedModel[..<200]))
+            text.put("` is not served by any upstream of this route (upstreams.*.models)")
+        case .notFound:
+            text.put("no route matches ")
+            text.put(exchange.pointee.path.count <= 200 ? exchange.pointee.path : UnsafeRawBufferPointer(rebasing: exchange.pointee.path[..<200]))
+            text.put(" (routes)")
+        case .bodyMemoryExhausted: text.put("request bodies in flight use all memory set aside for them")
+        case .connectionsExhausted: text.put("too many connections (server.max_connections)")
+        case .upstreamsExhausted: text.put("no upstream of this route can take the request")
+        case .upstreamConnect: text.put("the upstream could not be reached")
+        case .upstreamDNS: text.put("the upstream's name could not be resolved")
+        case .upstreamTLS: text.put("TLS to the upstream failed; nothing of the request was sent")
+        case .upstreamReset: text.put("the upstream closed the connection before it answered")
+        case .upstreamMalformed: text.put("the upstream's answer was not valid HTTP")
+        case .upstreamTruncated: text.put("the upstream's answer broke off")
+        case .upstreamStatus, .upstreamInBand: text.put("the upstream reported an error")
+        case .connectTimeout: text.put("connecting to the upstream took too long (upstreams.*.connect_timeout_seconds)")
+        case .firstByteTimeout: text.put("the upstream did not begin to answer in time (upstreams.*.first_byte_timeout_seconds)")
+        case .idleTimeout: text.put("the upstream went silent in the middle of its answer (upstreams.*.idle_stream_timeout_seconds)")
+        case .totalTimeout: text.put("the request took too long in all (timeout_seconds)")
+        case .clientGone, .clientWriteTimeout: text.put("client gone")
+        case .draining: text.put("the gateway is shutting down")
+        case .upstreamPending: text.put("too many requests wait for this upstream")
+        case .buffersExhausted: text.put("all buffers are in use")
+        }
+        if message.count > 0 {
+            if text.count > 0 { text.put(": ") }
+            text.put(message.count <= 400 ? message : UnsafeRawBufferPointer(rebasing: message[..<400]))
+        }
+        if exchange.pointee.attemptCount > 0, kind.row.origin == .upstream {
+            text.put(" (upstream ")
+            let name = plan.pointee.upstreams[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].upstream)].pointee.name
+            text.put(name.base, min(name.count, 100))
+            text.put(", attempts ")
+            text.put(number: UInt64(exchange.pointee.attemptCount))
+            text.put(")")
+        }
+    }
+
+    func answerModels(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let plan = exchange.pointee.plan
+        let path = exchange.pointee.path
+        exchange.pointee.status = 200
+        if path.count == 10 { return answerOwn(index, status: 200, body: plan.pointee.modelsBody, retryAfter: 0) }
+        let name = UnsafeRawBufferPointer(rebasing: path[11...])
+        for at in 0..<plan.pointee.models.count where plan.pointee.models[at].pointee.name.equals(name) {
+            return answerOwn(index, status: 200, body: plan.pointee.modelBodies[at].pointee, retryAfter: 0)
+        }
+        exchange.pointee.requestedModel = name
+        answerError(index, .modelNotFound, detail: "", param: "model")
+    }
+
+    /// A complete JSON answer of the gateway; `body` is copied.
+    private func answerOwn(_ index: UInt32, status: UInt16, body: Bytes, retryAfter: UInt64) {
+        let exchange = exchanges.base + Int(index)
+        let connection = connections.base + Int(exchange.pointee.connection)
+        guard let start = answerRoom(exchange, 2048 + body.count) else { return clientGone(index) }
+        var writer = TextWriter(start)
+        writer.put("HTTP/1.1 ")
+        writer.put(number: UInt64(status))
+        writer.put(byte: 32)
+        writer.put(Self.reason(status))
+        writer.put("\r\ndate: ")
+        writer.put(date(), 29)
+        writer.put("\r\ncontent-type: application/json\r\ncache-control: no-store\r\n")
+        if retryAfter > 0 {
+            writer.put("retry-after: ")
+            writer.put(number: retryAfter)
+            writer.put("\r\n")
+        }
+        if status == 405 { writer.put("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
+        writeOwnFields(exchange, &writer)
+        writer.put("content-length: ")
+        writer.put(number: UInt64(body.count))
+        writer.put("\r\n")
+        writeConnection(exchange, connection, &writer)
+        writer.put("\r\n")
+        if exchange.pointee.method != .head { writer.put(body) }
+        commitAnswerText(exchange, writer)
+        exchange.pointee.state = .draining
+        exchange.pointee.phase = .none
+        exchange.pointee.totalDeadline = 0
+        flush(exchange.pointee.connection)
+    }
+
+    static func reason(_ status: UInt16) -> StaticString {
+        switch status {
+        case 200: "OK"
+        case 400: "Bad Request"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 413: "Content Too Large"
+        case 414: "URI Too Long"
+        case 417: "Expectation Failed"
+        case 431: "Request Header Fields Too Large"
+        case 501: "Not Implemented"
+        case 502: "Bad Gateway"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        case 505: "HTTP Version Not Supported"
+        case 508: "Loop Detected"
+        default: "Error"
+        }
+    }
+}

@@ -1,0 +1,548 @@
+// The relay moves an answer's body from the upstream's receive buffer to the client's socket without copying it: spans of the buffer go into the
+// exchange's output and the buffer goes back when they are sent. It knows the upstream's framing, gives the client its own, and lets the tap read
+// along. Commit barrier: a model's stream is held back, head and all, until its first content event (or `server.stream_buffer_kb` of
+// preamble), so that a failure before it can still go to another candidate.
+import CClaw
+import ClawConfig
+import ClawWire
+import Glibc
+
+extension Worker {
+    // MARK: taking the upstream's bytes
+
+    /// Body bytes of the answer in `buffer`, from ..< to. The caller keeps its reference on the buffer.
+    func relay(_ index: UInt32, _ buffer: UInt32, from: Int, to: Int) {
+        let exchange = exchanges.base + Int(index)
+        guard exchange.pointee.state == .relaying else { return }
+        let base = buffers.pointer(buffer)
+        let generation = exchange.pointee.generation
+        switch exchange.pointee.upstreamFraming {
+        case .none:
+            if exchange.pointee.transfer >= 0 { return }
+            return answerComplete(index, reusable: from == to && exchange.pointee.upstreamKeepsAlive)
+        case .contentLength:
+            let take = Int(min(UInt64(to - from), exchange.pointee.upstreamRemaining))
+            exchange.pointee.upstreamRemaining -= UInt64(take)
+            let isLast = exchange.pointee.upstreamRemaining == 0
+            if take > 0, !deliver(index, base + from, take, buffer, isWhole: isLast && exchange.pointee.bytesRelayed == 0) { return }
+            // With curl the end comes as an event of its own, which also says that the request's memory is free.
+            if isLast, exchange.pointee.transfer < 0 { return answerComplete(index, reusable: from + take == to && exchange.pointee.upstreamKeepsAlive) }
+        case .untilClose:
+            if to > from, !deliver(index, base + from, to - from, buffer, isWhole: false) { return }
+        case .chunked:
+            if !relayChunks(index, base, buffer, from: from, to: to) { return }
+        }
+        guard exchange.pointee.generation == generation, exchange.pointee.state == .relaying else { return }
+        exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout
+        if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
+        if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
+    }
+
+    /// The same for bytes in memory of somebody else's: they are copied (rare: behind a very long head).
+    func relayCopy(_ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+        var at = 0
+        let generation = exchanges.base[Int(index)].generation
+        repeat {
+            let buffer = buffers.take()
+            guard buffer != noIndex else { return attemptFailed(index, .buffersExhausted) }
+            let take = min(count - at, buffers.size)
+            memcpy(buffers.pointer(buffer), bytes + at, take)
+            relay(index, buffer, from: 0, to: take)
+            buffers.release(buffer)
+            at += take
+        } while at < count && exchanges.base[Int(index)].generation == generation
+    }
+
+    /// Chunked framing. Whole plain chunks go on as they are, framing and all; the rest is framed anew, so that after each read the client stands
+    /// between two chunks and an honest end can always be written.
+    private func relayChunks(_ index: UInt32, _ base: UnsafeMutablePointer<UInt8>, _ buffer: UInt32, from: Int, to: Int) -> Bool {
+        let exchange = exchanges.base + Int(index)
+        let input = UnsafeRawBufferPointer(start: base, count: to)
+        var at = from
+        while true {
+            if exchange.pointee.answerIsChunked, exchange.pointee.answerChunks.isBetweenChunks, !(exchange.pointee.hidesUsage && exchange.pointee.sawFinish) {
+                let start = at
+                while let chunk = ChunkedReader.plainChunk(input, at: at) {
+                    switch read(exchange, base + chunk.dataStart, chunk.dataCount) {
+                    case .goOn: break
+                    case .failed:
+                        attemptFailed(index, .upstreamInBand)
+                        return false
+                    }
+                    exchange.pointee.bytesRelayed += UInt64(chunk.dataCount)
+                    at = chunk.end
+                    if exchange.pointee.hidesUsage, exchange.pointee.sawFinish { break }
+                }
+                if at > start {
+                    append(exchange, base + start, at - start, buffer)
+                    if exchange.pointee.isHeld, exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes {
+                        commit(index)
+                    }
+                    continue
+                }
+            }
+            switch exchange.pointee.answerChunks.next(input, from: at) {
+            case .needMore: return true
+            case .data(let range):
+                if !deliver(index, base + range.lowerBound, range.count, buffer, isWhole: false) { return false }
+                at = range.upperBound
+            case .end(let end):
+                answerComplete(index, reusable: end == to && exchange.pointee.upstreamKeepsAlive)
+                return false
+            case .refused:
+                attemptFailed(index, exchange.pointee.isCommitted ? .upstreamTruncated : .upstreamMalformed)
+                return false
+            }
+        }
+    }
+
+    private enum ReadResult { case goOn, failed }
+
+    /// Lets the tap read one piece of the body. `.failed`: an error before the commit.
+    private func read(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> ReadResult {
+        guard exchange.pointee.isStream else { return .goOn }
+        let piece = UnsafeRawBufferPointer(start: bytes, count: count)
+        var at = 0
+        while true {
+            guard case .event(let event) = exchange.pointee.events.next(piece, from: at) else { return .goOn }
+            at = event.end
+            if note(exchange, tap(exchange, event)) == .failed { return .failed }
+        }
+    }
+
+    /// What a verdict means for timings and for the commit barrier.
+    private func note(_ exchange: UnsafeMutablePointer<Exchange>, _ verdict: Tap.Verdict) -> ReadResult {
+        switch verdict {
+        case .preamble, .hidden: break
+        case .content:
+            if exchange.pointee.firstContentAt == 0 {
+                exchange.pointee.firstContentAt = now
+            } else if now != exchange.pointee.lastContentAt {
+                metrics.observe(.interToken, presentUpstream(exchange).pointee.label, nanoseconds: now &- exchange.pointee.lastContentAt)
+            }
+            exchange.pointee.lastContentAt = now
+            exchange.pointee.sawContent = true
+        case .error:
+            if exchange.pointee.isHeld {
+                if canMoveOn(exchange, after: .upstreamInBand) { return .failed }
+                // Nobody else to ask: the upstream's own words go to the client.
+                exchange.pointee.sawContent = true
+            }
+            exchange.pointee.failure = .upstreamInBand
+            exchange.pointee.sawDone = true
+        }
+        return .goOn
+    }
+
+    /// One piece of the body on its way to the client. False when the attempt was given up.
+    private func deliver(_ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ buffer: UInt32, isWhole: Bool) -> Bool {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.bytesRelayed += UInt64(count)
+        if exchange.pointee.isStream {
+            if exchange.pointee.hidesUsage { return deliverHiding(index, bytes, count, buffer) }
+            if read(exchange, bytes, count) == .failed {
+                attemptFailed(index, .upstreamInBand)
+                return false
+            }
+        } else if exchange.pointee.answerIsJSON {
+            if isWhole {
+                if let spans = scanAnswer(UnsafeRawBufferPointer(start: bytes, count: count)) {
+                    takeUsage(exchange, spans, UnsafeRawPointer(bytes))
+                    takeFinish(exchange, spans, UnsafeRawPointer(bytes))
+                }
+            } else {
+                exchange.pointee.tail.append(bytes, count)
+            }
+        }
+        frame(exchange, bytes, count, buffer)
+        if exchange.pointee.isHeld, exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes { commit(index) }
+        return true
+    }
+
+    /// As `deliver`, leaving out the usage event that only the gateway asked for. From the finish event on, an unfinished event at the end of a
+    /// read is held back until it is known not to be that one.
+    private func deliverHiding(_ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ buffer: UInt32) -> Bool {
+        let exchange = exchanges.base + Int(index)
+        let piece = UnsafeRawBufferPointer(start: bytes, count: count)
+        var at = 0
+        var start = 0
+        while case .event(let event) = exchange.pointee.events.next(piece, from: at) {
+            let verdict = tap(exchange, event)
+            if note(exchange, verdict) == .failed {
+                attemptFailed(index, .upstreamInBand)
+                return false
+            }
+            if verdict == .hidden {
+                if at > start { frame(exchange, bytes + start, at - start, buffer) }
+                exchange.pointee.holdbackLength = 0
+                start = event.end
+            } else if exchange.pointee.holdbackLength > 0 {
+                releaseHoldback(exchange)
+            }
+            at = event.end
+        }
+        var end = count
+        if exchange.pointee.sawFinish, at < count, exchange.pointee.holdbackLength + count - at <= Exchange.holdbackMax {
+            if exchange.pointee.holdback == nil { exchange.pointee.holdback = .allocate(capacity: Exchange.holdbackMax) }
+            memcpy(exchange.pointee.holdback.unsafelyUnwrapped + exchange.pointee.holdbackLength, bytes + at, count - at)
+            exchange.pointee.holdbackLength += count - at
+            end = at
+        } else if exchange.pointee.holdbackLength > 0, at < count {
+            releaseHoldback(exchange)
+        }
+        if end > start { frame(exchange, bytes + start, end - start, buffer) }
+        if exchange.pointee.isHeld, exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes { commit(index) }
+        return true
+    }
+
+    private func releaseHoldback(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let length = exchange.pointee.holdbackLength
+        exchange.pointee.holdbackLength = 0
+        guard length > 0, let room = buffers.reserve(length), let holdback = exchange.pointee.holdback else { return }
+        memcpy(room, holdback, length)
+        let segment = buffers.commit(length)
+        frame(exchange, UnsafeMutablePointer(mutating: segment.base), length, segment.buffer)
+        buffers.release(segment.buffer)
+    }
+
+    // MARK: giving it to the client
+
+    @inline(__always)
+    private func append(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int, _ buffer: UInt32) {
+        buffers.retain(buffer)
+        exchange.pointee.output.append(Segment(base: bytes, length: UInt32(truncatingIfNeeded: count), buffer: buffer))
+        exchange.pointee.heldBuffers += 1
+    }
+
+    /// Appends body bytes in the client's framing.
+    private func frame(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ buffer: UInt32) {
+        guard exchange.pointee.answerHasBody, exchange.pointee.method != .head else { return }
+        if exchange.pointee.answerIsChunked {
+            guard let room = buffers.reserve(24) else { return }
+            var writer = TextWriter(room)
+            writer.put(chunkSize: UInt64(count))
+            writer.put("\r\n")
+            exchange.pointee.output.append(buffers.commit(writer.count))
+            append(exchange, bytes, count, buffer)
+            appendStatic(exchange, "\r\n")
+        } else {
+            append(exchange, bytes, count, buffer)
+        }
+    }
+
+    private func appendStatic(_ exchange: UnsafeMutablePointer<Exchange>, _ text: StaticString) {
+        exchange.pointee.output.append(Segment(base: text.utf8Start, length: UInt32(text.utf8CodeUnitCount), buffer: noIndex))
+    }
+
+    /// Nothing speaks against this answer any more: it may go out, and no other candidate will be asked.
+    func commit(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.isHeld = false
+        exchange.pointee.isCommitted = true
+        if exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].sentAll, exchange.pointee.transfer < 0 { releaseRequest(exchange) }
+        if exchange.pointee.plan.pointee.ssePing > 0 {
+            exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing
+            setTimer(index, now + presentUpstream(exchange).pointee.idleStreamTimeout)
+        }
+    }
+
+    /// Lets the request's bytes go, so that a long stream holds none; what the log wants is copied out.
+    private func releaseRequest(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard exchange.pointee.logMemory == nil else { return }
+        let path = min(exchange.pointee.path.count, 512)
+        let model = min(exchange.pointee.requestedModel.count, 256)
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, path + model))
+        if path > 0 { memcpy(memory, exchange.pointee.path.baseAddress, path) }
+        if model > 0 { memcpy(memory + path, exchange.pointee.requestedModel.baseAddress, model) }
+        exchange.pointee.logMemory = memory
+        exchange.pointee.path = UnsafeRawBufferPointer(start: memory, count: path)
+        exchange.pointee.requestedModel = UnsafeRawBufferPointer(start: memory + path, count: model)
+        dropRequest(exchange)
+    }
+
+    private func dropRequest(_ exchange: UnsafeMutablePointer<Exchange>) {
+        if exchange.pointee.bodyCapacity > 0, let body = exchange.pointee.bodyBase {
+            bodyStore.give(body, capacity: exchange.pointee.bodyCapacity)
+        }
+        exchange.pointee.bodyBase = nil
+        exchange.pointee.bodyCapacity = 0
+        exchange.pointee.bodyIsJSON = false
+        exchange.pointee.pathMemory?.deallocate()
+        exchange.pointee.pathMemory = nil
+        exchange.pointee.headMemory?.deallocate()
+        exchange.pointee.headMemory = nil
+        if exchange.pointee.headBuffer != noIndex {
+            buffers.release(exchange.pointee.headBuffer)
+            exchange.pointee.headBuffer = noIndex
+        }
+    }
+
+    /// The upstream has delivered the whole answer.
+    func answerComplete(_ index: UInt32, reusable: Bool) {
+        let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isStream {
+            let (_, doneAtEnd) = exchange.pointee.events.finish()
+            if doneAtEnd { exchange.pointee.sawDone = true }
+            let wantsMark = presentUpstream(exchange).pointee.isModel && exchange.pointee.status < 300
+            if wantsMark, !exchange.pointee.sawDone {
+                // A clean end without the dialect's last event is a broken answer (faults SS-05).
+                if !exchange.pointee.isCommitted, !exchange.pointee.sawContent {
+                    if canMoveOn(exchange, after: .upstreamTruncated) { return attemptFailed(index, .upstreamTruncated) }
+                }
+                exchange.pointee.upstreamCut = true
+                if !exchange.pointee.sawFinish {
+                    if !exchange.pointee.isCommitted, !exchange.pointee.sawContent { return attemptFailed(index, .upstreamTruncated) }
+                    exchange.pointee.isCommitted = true
+                    return attemptFailed(index, .upstreamTruncated)
+                }
+            }
+            if exchange.pointee.holdbackLength > 0 { releaseHoldback(exchange) }
+        } else if exchange.pointee.tail.length > 0 {
+            takeUsageFromTail(exchange)
+        }
+        if exchange.pointee.answerIsChunked, exchange.pointee.method != .head { appendStatic(exchange, "0\r\n\r\n") }
+        closeAttempt(exchange, exchange.pointee.failure == .upstreamInBand ? .serverError : Self.errorClass(of: exchange.pointee.status), status: exchange.pointee.status)
+        if exchange.pointee.link != noIndex {
+            let link = exchange.pointee.link
+            exchange.pointee.link = noIndex
+            links.base[Int(link)].exchange = noIndex
+            releaseLink(link, reusable: reusable)
+        }
+        exchange.pointee.transfer = -1
+        exchange.pointee.isHeld = false
+        exchange.pointee.state = .draining
+        exchange.pointee.phase = .none
+        exchange.pointee.totalDeadline = 0
+        exchange.pointee.pingAt = 0
+        flush(exchange.pointee.connection)
+    }
+
+    static func errorClass(of status: UInt16) -> ErrorClass {
+        switch status {
+        case 0..<400: .none
+        case 401, 403: .auth
+        case 404: .modelMissing
+        case 429: .rateLimited
+        case 503, 529: .overloaded
+        case 500...: .serverError
+        default: .badRequest
+        }
+    }
+
+    /// A failure after the commit: a stream ends with an error event of the client's dialect, anything else with a reset; never like a good end.
+    func truncate(_ index: UInt32, _ kind: FailureKind) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.failure = kind
+        exchange.pointee.upstreamCut = kind != .draining
+        dropUpstream(index)
+        let connection = connections.base + Int(exchange.pointee.connection)
+        connection.pointee.closesAfter = true
+        metrics.add(.streamsTruncated, exchange.pointee.route >= 0 ? exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.label : 0)
+        if exchange.pointee.isStream, exchange.pointee.answerIsChunked || exchange.pointee.versionMinor == 0 {
+            if exchange.pointee.holdbackLength > 0 { releaseHoldback(exchange) }
+            appendErrorEvent(exchange, kind)
+            if exchange.pointee.answerIsChunked { appendStatic(exchange, "0\r\n\r\n") }
+        } else {
+            exchange.pointee.resetsClient = true
+        }
+        exchange.pointee.isHeld = false
+        exchange.pointee.state = .draining
+        exchange.pointee.phase = .none
+        exchange.pointee.totalDeadline = 0
+        exchange.pointee.pingAt = 0
+        flush(exchange.pointee.connection)
+    }
+
+    private func appendErrorEvent(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind) {
+        guard let room = buffers.reserve(1024) else { return }
+        let row = kind.row
+        let body = scratch
+        var writer = TextWriter(body)
+        // Ends an event that was under way, so that the error is one of its own.
+        if !exchange.pointee.events.isBetweenEvents { writer.put("\n\n") }
+        if exchange.pointee.surface == .responses {
+            writer.put("event: error\ndata: {\"type\":\"error\",\"code\":\"")
+            writer.put(row.code)
+            writer.put("\",\"message\":\"")
+            writer.put(Self.sentence(kind))
+            writer.put("\",\"param\":null}\n\n")
+        } else {
+            writer.put("data: {\"error\":{\"message\":\"")
+            writer.put(Self.sentence(kind))
+            writer.put("\",\"type\":\"")
+            writer.put(row.type)
+            writer.put("\",\"param\":null,\"code\":\"")
+            writer.put(row.code)
+            writer.put("\"}}\n\n")
+        }
+        var out = TextWriter(room)
+        if exchange.pointee.answerIsChunked {
+            out.put(chunkSize: UInt64(writer.count))
+            out.put("\r\n")
+        }
+        out.put(UnsafeRawBufferPointer(start: body, count: writer.count))
+        if exchange.pointee.answerIsChunked { out.put("\r\n") }
+        exchange.pointee.output.append(buffers.commit(out.count))
+    }
+
+    private static func sentence(_ kind: FailureKind) -> StaticString {
+        switch kind {
+        case .idleTimeout: "the upstream went silent in the middle of its answer"
+        case .totalTimeout: "the request took too long in all"
+        case .draining: "the gateway is shutting down"
+        case .upstreamMalformed: "the upstream's answer was not valid HTTP"
+        default: "the upstream's answer broke off; what was sent so far is not complete"
+        }
+    }
+
+    // MARK: the client's socket
+
+    /// Hands what is in the exchange's output to the kernel; ends the exchange when all of a finished answer is there.
+    func flush(_ connectionIndex: UInt32) {
+        let connection = connections.base + Int(connectionIndex)
+        guard connection.pointee.state == .exchanging else { return }
+        let index = connection.pointee.exchange
+        let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isHeld || connection.pointee.isBlocked { return }
+        while !exchange.pointee.output.isEmpty {
+            var slices: InlineArray<32, claw_slice> = .init(repeating: claw_slice(base: nil, length: 0))
+            let count = min(32, Int(exchange.pointee.output.count))
+            var total = 0
+            for at in 0..<count {
+                let segment = exchange.pointee.output[at]
+                slices[at] = claw_slice(base: UnsafeRawPointer(segment.base), length: Int(segment.length))
+                total += Int(segment.length)
+            }
+            let sent = withUnsafeBytes(of: &slices) {
+                claw_send(loop, connection.pointee.fd, $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: claw_slice.self), Int32(count))
+            }
+            if sent < 0, sent != -Int64(EAGAIN) { return clientGone(index) }
+            exchange.pointee.isCommitted = true
+            var left = max(0, Int(sent))
+            exchange.pointee.bytesOut += UInt64(left)
+            let isShort = left < total
+            while left > 0 {
+                let length = Int(exchange.pointee.output[0].length)
+                if left >= length {
+                    buffers.release(exchange.pointee.output.dropFirst().buffer)
+                    left -= length
+                } else {
+                    exchange.pointee.output.advanceFirst(left)
+                    left = 0
+                }
+            }
+            if isShort {
+                connection.pointee.isBlocked = true
+                return clientIsSlow(index)
+            }
+        }
+        exchange.pointee.heldBuffers = 0
+        if exchange.pointee.state == .draining {
+            markEnding(index)
+            return
+        }
+        if exchange.pointee.isStream { exchange.pointee.output.release() }
+        if exchange.pointee.phase == .write {
+            exchange.pointee.phase = .idle
+            setTimer(index, now + presentUpstream(exchange).pointee.idleStreamTimeout)
+        }
+        if exchange.pointee.isPaused { setUpstreamReceiving(exchange, true) }
+    }
+
+    /// The client takes less than there is: beyond the stream's buffer its own upstream pauses, and only that one.
+    private func clientIsSlow(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let plan = exchange.pointee.plan
+        exchange.pointee.phase = .write
+        setTimer(index, now + plan.pointee.writeTimeout)
+        let limit = plan.pointee.streamBufferBytes
+        let isFull = exchange.pointee.output.bytes >= limit || Int(exchange.pointee.heldBuffers) * buffers.size >= limit
+        if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying { setUpstreamReceiving(exchange, false) }
+    }
+
+    /// While a model thinks: a comment keeps what lies between awake. Only between events, only when nothing else is waiting to go out.
+    func ping(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing
+        guard exchange.pointee.state == .relaying, exchange.pointee.isStream, exchange.pointee.isCommitted, exchange.pointee.output.isEmpty,
+            exchange.pointee.events.isBetweenEvents
+        else { return }
+        appendStatic(exchange, exchange.pointee.answerIsChunked ? "8\r\n: ping\n\n\r\n" : ": ping\n\n")
+        flush(exchange.pointee.connection)
+    }
+
+    // MARK: a client that leaves
+
+    /// The client has ended its side of the connection. It may only be done asking (half-close), or it may be gone: FIN says the same. So, a moment
+    /// later, something harmless is sent: a client that is gone answers with a reset.
+    func probeSoon(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.probeAt = now + Self.probeNanoseconds
+        setTimer(index, exchange.pointee.phaseDeadline == 0 ? .max : exchange.pointee.phaseDeadline)
+    }
+
+    func probe(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        guard exchange.pointee.output.isEmpty || exchange.pointee.isHeld, exchange.pointee.state == .attempting || exchange.pointee.state == .relaying else { return }
+        if !exchange.pointee.isCommitted {
+            guard exchange.pointee.versionMinor >= 1 else { return }
+            // 102 (RFC 2518 §10.1): any number of 1xx may come before an answer (RFC 9110 §15.2).
+            let text: StaticString = "HTTP/1.1 102 Processing\r\n\r\n"
+            var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
+            let sent = claw_send(loop, connections.base[Int(exchange.pointee.connection)].fd, &slice, 1)
+            if sent < 0, sent != -Int64(EAGAIN) { clientGone(index) }
+        } else if exchange.pointee.isStream, exchange.pointee.events.isBetweenEvents {
+            appendStatic(exchange, exchange.pointee.answerIsChunked ? "3\r\n:\n\n\r\n" : ":\n\n")
+            flush(exchange.pointee.connection)
+        }
+    }
+
+    /// Nobody is left to answer: the upstream is cancelled at once, what was used is accounted, the connection goes.
+    func clientGone(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        guard exchange.pointee.state != .free else { return }
+        exchange.pointee.clientGone = true
+        if exchange.pointee.failure == nil { exchange.pointee.failure = .clientGone }
+        if exchange.pointee.attemptCount > 0, exchange.pointee.state == .attempting || exchange.pointee.state == .relaying {
+            closeAttempt(exchange, .clientGone, status: exchange.pointee.status)
+        }
+        if exchange.pointee.status == 0 { exchange.pointee.status = 499 }
+        metrics.add(.clientDisconnects, 0)
+        dropUpstream(index)
+        while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
+        exchange.pointee.state = .draining
+        exchange.pointee.resetsClient = true
+        markEnding(index)
+    }
+
+    // MARK: the end
+
+    /// The only way an exchange ends: account, log, give everything back, and let the connection go on.
+    func finish(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let end = claw_monotonic_ns()
+        exchange.pointee.overhead &+= end &- max(now, exchange.pointee.startedAt)
+        account(exchange, end: end)
+        let connection = exchange.pointee.connection
+        let reset = exchange.pointee.resetsClient
+        timers.clear(exchangeTimers + Int(index))
+        dropRequest(exchange)
+        exchange.pointee.logMemory?.deallocate()
+        exchange.pointee.logMemory = nil
+        exchange.pointee.answerMemory?.deallocate()
+        exchange.pointee.answerMemory = nil
+        exchange.pointee.sentHeadMemory?.deallocate()
+        exchange.pointee.sentHeadMemory = nil
+        exchange.pointee.holdback?.deallocate()
+        exchange.pointee.holdback = nil
+        exchange.pointee.tail.release()
+        exchange.pointee.output.release()
+        exchange.pointee.events = EventScanner()
+        exchange.pointee.state = .free
+        let running = exchange.pointee.plan.pointee.inFlight + self.index * Plan.inFlightStride
+        claw_word_store(running, claw_word_load_relaxed(running) &- 1)
+        exchanges.give(Int(index))
+        metrics.set(.streams, exchanges.inUse)
+        exchangeEnded(connection, reset: reset)
+    }
+}
