@@ -51,6 +51,36 @@ INLINE const uint8_t *plain_run(const uint8_t *base, const uint8_t *p, const uin
     return p;
 }
 
+/// A bit for each of the 64 bytes at p.
+INLINE void classify(const uint8_t *p, uint64_t *quote, uint64_t *backslash, uint64_t *control) {
+    __m256i a = load(p), b = load(p + 32), q = _mm256_set1_epi8('"'), s = _mm256_set1_epi8('\\'), c = _mm256_set1_epi8(0x1F);
+    *quote = mask(_mm256_cmpeq_epi8(a, q)) | (uint64_t)mask(_mm256_cmpeq_epi8(b, q)) << 32;
+    *backslash = mask(_mm256_cmpeq_epi8(a, s)) | (uint64_t)mask(_mm256_cmpeq_epi8(b, s)) << 32;
+    *control = mask(_mm256_cmpeq_epi8(_mm256_min_epu8(a, c), a)) | (uint64_t)mask(_mm256_cmpeq_epi8(_mm256_min_epu8(b, c), b)) << 32;
+}
+INLINE __m256i is_simple(__m256i v) {
+    // By low nibble the one letter it can be; r shares its nibble with b. The 1 is there because NUL's nibble would find a 0 and match it.
+    const __m256i letters = _mm256_setr_epi8(
+        1, 0, 'b', 0, 't', 0, 'f', 0, 0, 0, 0, 0, 0, 0, 'n', '/', 1, 0, 'b', 0, 't', 0, 'f', 0, 0, 0, 0, 0, 0, 0, 'n', '/');
+    return _mm256_or_si256(
+        _mm256_cmpeq_epi8(v, _mm256_shuffle_epi8(letters, v)),
+        _mm256_cmpeq_epi8(v, _mm256_set1_epi8('r')));
+}
+INLINE __m256i is_hex(__m256i v) {
+    __m256i digit = _mm256_sub_epi8(v, _mm256_set1_epi8('0'));
+    __m256i letter = _mm256_sub_epi8(_mm256_or_si256(v, _mm256_set1_epi8(0x20)), _mm256_set1_epi8('a'));
+    return _mm256_or_si256(
+        _mm256_cmpeq_epi8(_mm256_min_epu8(digit, _mm256_set1_epi8(9)), digit),
+        _mm256_cmpeq_epi8(_mm256_min_epu8(letter, _mm256_set1_epi8(5)), letter));
+}
+/// The letters and the slash that may follow a backslash.
+INLINE uint64_t simple_mask(const uint8_t *p) { return mask(is_simple(load(p))) | (uint64_t)mask(is_simple(load(p + 32))) << 32; }
+INLINE uint64_t byte_mask(const uint8_t *p, uint8_t c) {
+    __m256i v = _mm256_set1_epi8((char)c);
+    return mask(_mm256_cmpeq_epi8(load(p), v)) | (uint64_t)mask(_mm256_cmpeq_epi8(load(p + 32), v)) << 32;
+}
+INLINE uint64_t hex_mask(const uint8_t *p) { return mask(is_hex(load(p))) | (uint64_t)mask(is_hex(load(p + 32))) << 32; }
+
 INLINE __m256i behind(__m256i v, __m256i before, const int n) {
     __m256i across = _mm256_permute2x128_si256(before, v, 0x21);
     switch (n) {
@@ -122,6 +152,21 @@ static size_t KERNEL(utf8_run)(const uint8_t *bytes, size_t length, bool *bad) {
         if (length >= 32 && !mask(load(end - 32))) return length;
     }
     __m256i before = _mm256_setzero_si256();
+    while (end - p >= 64) {
+        __m256i a = load(p), b = load(p + 32);
+        __m256i wrong;
+        if (!mask(_mm256_or_si256(a, b))) {
+            // ASCII: wrong only if a character was cut before it.
+            wrong = _mm256_subs_epu8(before, _mm256_setr_epi8(
+                -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                (char)(0xF0 - 1), (char)(0xE0 - 1), (char)(0xC0 - 1)));
+        } else {
+            wrong = _mm256_or_si256(utf8_errors(a, before), utf8_errors(b, a));
+        }
+        if (__builtin_expect(!_mm256_testz_si256(wrong, wrong), 0)) break;
+        before = b;
+        p += 64;
+    }
     while (end - p >= 32) {
         __m256i v = load(p);
         __m256i wrong = utf8_errors(v, before);
@@ -175,6 +220,7 @@ static size_t KERNEL(line_end)(const uint8_t *bytes, size_t length) {
     return i;
 }
 
+#define HAS_BLOCKS 1
 #include "json_machine.h"
 
 #pragma clang attribute pop

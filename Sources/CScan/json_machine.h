@@ -2,6 +2,7 @@
 //   KERNEL(name)                  the name with the set's suffix
 //   plain_run(base, p, end)       first of quote, backslash or control character in [p, end), or end; bytes from base on may be read
 //   utf8_run(bytes, length, bad)  as cscan_utf8
+//   HAS_BLOCKS, if it has bit masks of 64 bytes at a time: classify, simple_mask, byte_mask, hex_mask
 // Text is taken in slabs: each is first checked to be UTF-8, which also says that bytes above 0x7F need no more thought, then run
 // through the grammar while it is still in the first-level cache. A slab's end and a feed's end are the same thing to the grammar, so
 // resuming is exercised by every long text.
@@ -24,6 +25,62 @@ static inline __attribute__((always_inline)) void note(const cscan_json_paths *p
         spans[path].is_escaped = is_escaped;
         spans[path].is_true = is_true;
     }
+}
+
+/// Goes on inside a string: to its closing quote, a control character, or a backslash that wants a closer look (because its escape is wrong,
+/// or cut by the end, or nobody looked yet); `*is_escaped` is set when escapes were passed. Escapes are checked 64 bytes at a time without
+/// a branch for each, for texts that are full of them (code, or all of Korean as \\uXXXX) come as often as plain ones.
+INLINE const uint8_t *skip_string(const uint8_t *base, const uint8_t *p, const uint8_t *end, bool *is_escaped) {
+#if HAS_BLOCKS
+    for (;;) {
+        p = plain_run(base, p, end);
+        if (end - p < 64 || *p != '\\') return p;
+        *is_escaped = true;
+        uint64_t backslash;
+        do {
+            uint64_t quote, control;
+            classify(p, &quote, &backslash, &control);
+            // Which bytes are escaped: those behind a run of backslashes of odd length, counted from its start (simdjson, "Parsing gigabytes
+            // of JSON per second", 2019, section 3.1.1). p itself never is.
+            const uint64_t even = 0x5555555555555555u;
+            uint64_t follows = backslash << 1;
+            uint64_t odd_starts = backslash & ~even & ~follows, sums;
+            bool is_cut = __builtin_add_overflow(odd_starts, backslash, &sums);
+            uint64_t escaped = (even ^ (sums << 1)) & follows;
+            uint64_t wrong = escaped & ~(quote | backslash | simple_mask(p));
+            // A backslash in the last place is looked at again at the head of the next block.
+            unsigned step = 64 - is_cut;
+            if (wrong) {
+                uint64_t u = wrong & byte_mask(p, 'u');
+                if (u) {
+                    uint64_t hex = hex_mask(p), late = u & (0xFull << 60);
+                    wrong &= ~(u & (hex >> 1) & (hex >> 2) & (hex >> 3) & (hex >> 4)) & ~late;
+                    if (late) step = (unsigned)__builtin_ctzll(late) - 1;
+                }
+            }
+            uint64_t stop = ((quote | control) & ~escaped) | wrong >> 1;
+            if (stop && (unsigned)__builtin_ctzll(stop) < step) return p + __builtin_ctzll(stop);
+            p += step;
+        } while (backslash && end - p >= 64);
+    }
+#else
+    (void)is_escaped;
+    return plain_run(base, p, end);
+#endif
+}
+
+/// The child of `node` that the key from `key` to `stop` names.
+INLINE uint16_t find_child(const cscan_json_paths *paths, uint16_t node, const uint8_t *key, const uint8_t *stop, const uint8_t *end, bool is_escaped) {
+    size_t length = (size_t)(stop - key);
+    if (__builtin_expect(is_escaped, 0)) return cscan_json_escaped_child(paths, node, key, length);
+    uint64_t head;
+    if (__builtin_expect(end - key >= 8, 1)) {
+        memcpy(&head, key, 8);
+        if (length < 8) head &= ~(~0ull << (8 * length));
+    } else {
+        head = cscan_json_key_head(key, length);
+    }
+    return cscan_json_child(paths, node, key, length, head);
 }
 
 #define REFUSE(code, at) do { s->status = (code); s->error_offset = (size_t)((at) - base); return (code); } while (0)
@@ -163,7 +220,7 @@ in_key:
     }
     value_node = CSCAN_JSON_NONE;
     if (node != CSCAN_JSON_NONE && (paths->nodes[node].flags & CSCAN_JSON_HAS_KEYS)) {
-        value_node = cscan_json_child(paths, node, base + start + 1, (size_t)(p - base) - start - 1, is_escaped);
+        value_node = find_child(paths, node, base + start + 1, p, end, is_escaped);
         if (value_node != CSCAN_JSON_NONE) {
             uint64_t bit = 1ull << (value_node & 63);
             if (__builtin_expect(s->seen[value_node >> 6] & bit, 0)) {
@@ -186,7 +243,7 @@ colon:
 
 in_string:
     for (;;) {
-        p = plain_run(base, p, end);
+        p = skip_string(base, p, end, &is_escaped);
         if (__builtin_expect(p == end, 0)) SUSPEND(IN_STRING);
         if (*p == '"') break;
         if (*p != '\\') REFUSE(CSCAN_JSON_SYNTAX, p);

@@ -31,6 +31,32 @@ INLINE const uint8_t *plain_run(const uint8_t *base, const uint8_t *p, const uin
     return p;
 }
 
+INLINE uint64_t byte_mask(const uint8_t *p, uint8_t c) {
+    __m128i v = _mm_set1_epi8((char)c);
+    return mask(_mm_cmpeq_epi8(load(p), v)) | (uint64_t)mask(_mm_cmpeq_epi8(load(p + 16), v)) << 16
+        | (uint64_t)mask(_mm_cmpeq_epi8(load(p + 32), v)) << 32 | (uint64_t)mask(_mm_cmpeq_epi8(load(p + 48), v)) << 48;
+}
+/// The bytes from `low` to `low + span`, after `bit` was set in them.
+INLINE uint64_t range_mask(const uint8_t *p, uint8_t bit, uint8_t low, uint8_t span) {
+    uint64_t all = 0;
+    for (int i = 0; i < 4; i++) {
+        __m128i v = _mm_sub_epi8(_mm_or_si128(load(p + 16 * i), _mm_set1_epi8((char)bit)), _mm_set1_epi8((char)low));
+        all |= (uint64_t)mask(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8((char)span)), v)) << (16 * i);
+    }
+    return all;
+}
+/// A bit for each of the 64 bytes at p.
+INLINE void classify(const uint8_t *p, uint64_t *quote, uint64_t *backslash, uint64_t *control) {
+    *quote = byte_mask(p, '"');
+    *backslash = byte_mask(p, '\\');
+    *control = range_mask(p, 0, 0, 0x1F);
+}
+/// The letters and the slash that may follow a backslash.
+INLINE uint64_t simple_mask(const uint8_t *p) {
+    return byte_mask(p, 'n') | byte_mask(p, 't') | byte_mask(p, 'r') | byte_mask(p, '/') | byte_mask(p, 'b') | byte_mask(p, 'f');
+}
+INLINE uint64_t hex_mask(const uint8_t *p) { return range_mask(p, 0, '0', 9) | range_mask(p, 0x20, 'a', 5); }
+
 static size_t KERNEL(utf8_run)(const uint8_t *bytes, size_t length, bool *bad) {
     const uint8_t *p = bytes, *const end = bytes + length;
     while (end - p >= 64) {
@@ -63,6 +89,7 @@ static size_t KERNEL(line_end)(const uint8_t *bytes, size_t length) {
     return i;
 }
 
+#define HAS_BLOCKS 1
 #include "json_machine.h"
 
 const cscan_kernels cscan_kernels_sse2 = { CSCAN_ISA_SSE2, json_feed_sse2, utf8_run_sse2, json_string_sse2, line_end_sse2 };

@@ -1,7 +1,6 @@
 // Chooses the kernels once, by what the processor has, and holds what all of them share.
 #include "kernels.h"
 #include <stdatomic.h>
-#include <string.h>
 
 static const cscan_kernels *best(int limit) {
 #if defined(__x86_64__)
@@ -76,6 +75,13 @@ size_t cscan_utf8_scalar(const uint8_t *bytes, size_t length, bool *bad) {
             more = 2;
             if (c == 0xE0) low = 0xA0;
             if (c == 0xED) high = 0x9F;
+            // Runs of three-byte characters (Korean, Chinese) whose lead says all.
+            if (c != 0xE0 && c != 0xED) {
+                const uint8_t *from = p;
+                uint32_t word;
+                while (end - p >= 4 && (memcpy(&word, p, 4), (word & 0x00C0C0F0) == 0x008080E0) && *p != 0xE0 && *p != 0xED) p += 3;
+                if (p != from) continue;
+            }
         } else if (c >= 0xF0 && c <= 0xF4) {
             more = 3;
             if (c == 0xF0) low = 0x90;
@@ -96,28 +102,13 @@ size_t cscan_utf8_scalar(const uint8_t *bytes, size_t length, bool *bad) {
     return (size_t)(p - bytes);
 }
 
-uint16_t cscan_json_child(const cscan_json_paths *paths, uint16_t node, const uint8_t *key, size_t length, bool is_escaped) {
-    uint8_t plain[CSCAN_JSON_KEY_MAX + 1];
-    if (__builtin_expect(is_escaped, 0)) {
-        // Six bytes of escape make at least one byte of text.
-        if (length > (size_t)paths->key_longest * 6) return CSCAN_JSON_NONE;
-        ptrdiff_t written = cscan_json_unescape(key, length, plain, paths->key_longest);
-        if (written < 0) return CSCAN_JSON_NONE;
-        key = plain;
-        length = (size_t)written;
-    }
-    uint16_t at = paths->buckets[cscan_json_key_bucket(node, key, length)];
-    while (at != CSCAN_JSON_NONE) {
-        const cscan_json_node *n = &paths->nodes[at];
-        if (n->parent == node && n->key_length == length && !(n->flags & CSCAN_JSON_IS_INDEX)) {
-            const uint8_t *own = paths->keys + n->key_offset;
-            size_t i = 0;
-            while (i < length && own[i] == key[i]) i++;
-            if (i == length) return at;
-        }
-        at = n->next;
-    }
-    return CSCAN_JSON_NONE;
+uint16_t cscan_json_escaped_child(const cscan_json_paths *paths, uint16_t node, const uint8_t *key, size_t length) {
+    uint8_t plain[CSCAN_JSON_KEY_MAX];
+    // Six bytes of escape make at least one of text.
+    if (length > (size_t)paths->key_longest * 6) return CSCAN_JSON_NONE;
+    ptrdiff_t written = cscan_json_unescape(key, length, plain, paths->key_longest);
+    if (written < 0) return CSCAN_JSON_NONE;
+    return cscan_json_child(paths, node, plain, (size_t)written, cscan_json_key_head(plain, (size_t)written));
 }
 
 uint16_t cscan_json_element(const cscan_json_paths *paths, uint16_t node, uint32_t index) {

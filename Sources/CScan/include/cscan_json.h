@@ -39,6 +39,7 @@ typedef struct {
 
 /// One segment of the wanted paths. Nodes stand in preorder, so the nodes below node i are i+1 ..< end.
 typedef struct {
+    uint64_t head;                   // the key's first eight bytes, see cscan_json_key_head
     uint32_t key_offset;             // into `keys`; for an index segment the index itself
     uint16_t end, parent, next;      // next: the next node of the same bucket
     uint8_t key_length, flags;
@@ -56,10 +57,15 @@ typedef struct {
     uint16_t key_longest;
 } cscan_json_paths;
 
-static inline uint32_t cscan_json_key_bucket(uint32_t parent, const uint8_t *key, size_t length) {
-    uint32_t h = parent * 37u + (uint32_t)length * 11u;
-    if (length) h += key[0] * 3u + key[length - 1] * 29u + key[length / 2] * 7u;
-    return h & (CSCAN_JSON_BUCKETS - 1);
+/// The first eight bytes of a key as a word, little end first, zeros behind a shorter one.
+static inline uint64_t cscan_json_key_head(const uint8_t *key, size_t length) {
+    uint64_t head = 0;
+    for (size_t i = 0; i < length && i < 8; i++) head |= (uint64_t)key[i] << (8 * i);
+    return head;
+}
+static inline uint32_t cscan_json_key_bucket(uint32_t parent, uint64_t head, size_t length) {
+    // Multiplicative hashing by the golden ratio; the top byte is the best mixed.
+    return (uint32_t)(((head ^ (uint64_t)parent << 40) + length) * 0x9E3779B97F4A7C15u >> 56);
 }
 static inline uint32_t cscan_json_index_bucket(uint32_t parent, uint32_t index) { return (parent * 37u + index * 101u + 5u) & (CSCAN_JSON_BUCKETS - 1); }
 

@@ -2,6 +2,32 @@ import CScan
 
 // One pass over a JSON text that validates it strictly (RFC 8259) and remembers where the values of chosen dotted paths lie. No tree is
 // built; strings are skipped at memory speed. Resumable at every byte: feed the same memory again with more behind it.
+//
+// How it works. The machine is C (CScan/json_machine.h), compiled once for AVX2, once for SSE2 and once for plain 8-byte words; the processor
+// decides at the first call. The text is taken in slabs of 16 KiB: a slab is checked to be UTF-8, then run through the grammar while it is
+// in the first-level cache. Nesting is a stack of bits, the wanted paths are a trie (JSONPaths) whose nodes are compared only inside containers
+// that a wanted path goes through; all else is only validated. Keys are compared with their escapes undone.
+//
+// What is accepted. Exactly the grammar: lone surrogate escapes and 1e400 pass, a byte order mark, ill-formed UTF-8, nesting beyond the limit
+// and anything but white space behind the value don't. A key that comes twice: refused for a unique path or on the way to one, else the
+// last one counts, as in most parsers, and what was noted below the earlier one is forgotten.
+//
+// Why not simdjson (3.0.1, measured on the same texts, one core of a Xeon with AVX-512, ours with AVX2; whole text validated; GB/s):
+//
+//                                                    ours    simdjson dom    simdjson on demand, every value visited
+//   chat of 40 KB, English, Korean, emoji, escapes    5.0         4.3             2.4
+//   chat of 40 KB, ASCII only                        13.7         6.7             4.7
+//   chat of 42 KB, Korean                             5.2         4.6             3.1
+//   chat of 44 KB, code with many \n and \"           4.5         1.0             1.0
+//   chat of 78 KB, Korean as \uXXXX                   3.5         0.4             0.5
+//   1 MB with a base64 image                           26         6.7             7.1
+//   4 MB with a base64 image                           15         3.2             3.3
+//   chat of 640 bytes, in nanoseconds                 225         165             550
+//
+// Its dom copies and unescapes every string, which nobody here reads; on demand is fast only where it doesn't validate (a relay must refuse
+// what its upstream would read differently). Both want the text whole, with 64 bytes of padding behind it, neither tells where values lie for
+// splicing without more work, and both would bring C++ into the core. So: ours. The one figure it wins, 60 ns of a small body's parse, it
+// would lose again in looking up a dozen fields.
 
 /// The kind of a JSON value.
 public enum JSONKind: UInt8, Sendable { case missing, string, number, bool, null, object, array }

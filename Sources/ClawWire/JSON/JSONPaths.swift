@@ -42,7 +42,7 @@ public final class JSONPaths: @unchecked Sendable {
             raw.withMemoryRebound(to: UInt16.self) { buckets in
                 buckets.update(repeating: Trie.none)
                 for index in 1..<max(1, nodes.count) {
-                    let bucket = Self.bucket(of: nodes[index], keys: keys.baseAddress!)
+                    let bucket = Self.bucket(of: nodes[index])
                     nodes[index].next = buckets[bucket]
                     buckets[bucket] = UInt16(index)
                 }
@@ -56,9 +56,9 @@ public final class JSONPaths: @unchecked Sendable {
         keys.deallocate()
     }
 
-    private static func bucket(of node: cscan_json_node, keys: UnsafePointer<UInt8>) -> Int {
+    private static func bucket(of node: cscan_json_node) -> Int {
         if node.flags & Trie.isIndex != 0 { return Int(cscan_json_index_bucket(UInt32(node.parent), node.key_offset)) }
-        return Int(cscan_json_key_bucket(UInt32(node.parent), keys + Int(node.key_offset), Int(node.key_length)))
+        return Int(cscan_json_key_bucket(UInt32(node.parent), node.head, Int(node.key_length)))
     }
 
     /// The trie as it is built, preorder.
@@ -97,6 +97,7 @@ public final class JSONPaths: @unchecked Sendable {
             } else {
                 node.key_offset = UInt32(keys.count)
                 node.key_length = UInt8(segment.count)
+                node.head = cscan_json_key_head(segment, segment.count)
                 keys += segment
             }
             for path in wanted.reversed() where path.segments.count == depth {

@@ -31,7 +31,8 @@ public enum SSEStep {
 ///
 /// A line that a feed cuts is never kept as such: its field is told by the bytes of its name as they come (`field`, `matched`), and a value
 /// goes piece by piece to where the whole would go: data behind the data so far, a name over the name so far. So nothing is read twice and the
-/// carry holds at most `carryBytesMax` bytes of data, however long a line is.
+/// carry holds at most `carryBytesMax` bytes of data, however long a line is. Data over that limit makes its event oversized even where it
+/// lies whole in one feed, so that the answer is the same however the stream is cut.
 public struct EventScanner: ~Copyable {
     /// A name longer than this makes its event oversized.
     static let nameBytesMax = 256
@@ -178,7 +179,8 @@ public struct EventScanner: ~Copyable {
     }
 
     /// True exactly when the bytes so far end between events (where a comment may be inserted): at a line's start, in a block that has
-    /// nothing but comments. A byte order mark can't come any more once a comment was inserted before the stream's first byte.
+    /// nothing but comments. Also before the first byte; a byte order mark that comes behind a comment inserted there is none to the reader
+    /// any more, so whoever inserts that early must drop it.
     public var isBetweenEvents: Bool { field == .none && !isBlockOpen && markCount != 1 && markCount != 2 }
 
     /// Bytes of memory held beyond the scanner itself, ids aside.
