@@ -163,6 +163,7 @@ int32_t claw_accept_start(claw_loop *loop, int32_t fd, uint64_t token) {
     if (s == NULL) return -EBADF;
     if (s->kind != CLAW_KIND_NONE) return -EEXIST;
     claw_socket_begin(loop, fd, CLAW_KIND_LISTENER, token)->resume_ns = 0;
+    claw_accept_prepare(fd);
     int32_t result = loop->backend->accept_start(loop, fd);
     if (result != 0) claw_socket_end(loop, fd);
     return result;

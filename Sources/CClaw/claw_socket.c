@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -129,6 +130,56 @@ void claw_socket_fail(claw_socket *s, int32_t fd) {
     s->flags |= CLAW_SOCKET_FAILED | CLAW_SOCKET_READABLE;
 }
 
+/// Keeps what a readiness mask (poll's and epoll's are the same bits) says of a stream.
+void claw_socket_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask) {
+    if (s->kind == CLAW_KIND_CONNECTING && !(s->flags & CLAW_SOCKET_CONNECTED)) {
+        if (!(mask & (POLLOUT | POLLERR | POLLHUP))) return;
+        s->flags |= CLAW_SOCKET_CONNECTED;
+        claw_socket_fail(s, fd);
+        s->flags &= (uint16_t)~CLAW_SOCKET_FAILED;
+    } else if (mask & POLLERR) {
+        claw_socket_fail(s, fd);
+    }
+    if (mask & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) s->flags |= CLAW_SOCKET_READABLE;
+    if (mask & (POLLRDHUP | POLLHUP)) s->flags |= CLAW_SOCKET_ENDING;
+    if ((mask & (POLLOUT | POLLERR | POLLHUP)) && (s->flags & CLAW_SOCKET_WANTS_WRITE))
+        s->flags = (uint16_t)((s->flags | CLAW_SOCKET_WRITABLE) & ~CLAW_SOCKET_WANTS_WRITE);
+    claw_ready(loop, fd);
+}
+
+/// Surfaces the end of what the peer sent; an error met now goes before one noted earlier.
+void claw_socket_over(claw_socket *s, int32_t fd, claw_batch *batch, int32_t error) {
+    if (error != 0) s->error = error;
+    s->flags = (uint16_t)((s->flags | CLAW_SOCKET_OVER) & ~CLAW_SOCKET_READABLE);
+    if (s->error != 0) s->flags |= CLAW_SOCKET_HUNG_ERROR;
+    claw_emit(batch, s, fd, CLAW_RECEIVED, -s->error);
+}
+
+// ---- foreign descriptors -------------------------------------------------------------------
+
+uint32_t claw_foreign_mask(const claw_socket *s) {
+    return (s->interest & CLAW_READ ? POLLIN : 0u) | (s->interest & CLAW_WRITE ? POLLOUT : 0u);
+}
+
+void claw_foreign_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask) {
+    uint8_t readiness = 0;
+    // A pipe whose other end is gone only hangs up, and its owner must read to see the end.
+    if (mask & (POLLIN | POLLRDHUP | POLLHUP)) readiness |= CLAW_READ;
+    if (mask & POLLOUT) readiness |= CLAW_WRITE;
+    readiness &= s->interest;
+    if (mask & (POLLERR | POLLHUP)) readiness |= CLAW_ERROR;
+    s->pending = readiness;
+    if (readiness != 0) claw_ready(loop, fd);
+}
+
+bool claw_foreign_serve(claw_socket *s, int32_t fd, claw_batch *batch) {
+    if (s->pending == 0) return true;
+    if (claw_batch_full(batch)) return false;
+    claw_emit(batch, s, fd, CLAW_READY, s->pending);
+    s->pending = 0;
+    return true;
+}
+
 // ---- system calls on streams ---------------------------------------------------------------
 
 static void no_delay(int32_t fd, uint32_t family) {
@@ -223,6 +274,12 @@ int32_t claw_socket_shutdown_send(claw_loop *loop, int32_t fd) {
 }
 
 // ---- accepting -----------------------------------------------------------------------------
+
+/// Accepted connections inherit the option from their listener, which saves a call for each.
+void claw_accept_prepare(int32_t fd) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
 
 /// accept(2) hands on the network errors of the connection it was about to return; those, and a
 /// connection that went away again, concern nobody. Everything else would repeat at once.
