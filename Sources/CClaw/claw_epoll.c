@@ -155,6 +155,7 @@ static int32_t turn(claw_loop *loop, claw_batch *batch, int64_t timeout_ns) {
 // ---- orders --------------------------------------------------------------------------------
 
 static int32_t accept_start(claw_loop *loop, int32_t fd) {
+    claw_accept_prepare(fd);
     return enrol(loop, fd, EPOLLIN);
 }
 

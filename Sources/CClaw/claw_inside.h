@@ -162,6 +162,8 @@ void claw_socket_fail(claw_socket *s, int32_t fd);
 /// Opens a socket and begins to connect; *pending says whether the outcome is still to come
 /// (otherwise the record's CONNECTED flag is set already).
 int32_t claw_socket_connect(claw_loop *loop, const claw_address *address, uint64_t token, bool *pending);
+/// Keeps what a read into the caller's memory found (bytes, 0 or negated errno); returns what to tell.
+int64_t claw_socket_recv_done(claw_loop *loop, int32_t fd, int64_t n, size_t length);
 int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length);
 int64_t claw_socket_send(claw_loop *loop, int32_t fd, const claw_slice *slices, int32_t count);
 int32_t claw_socket_shutdown_send(claw_loop *loop, int32_t fd);

@@ -214,18 +214,14 @@ static void drained(claw_loop *loop, claw_socket *s, int32_t fd) {
     if (s->list == CLAW_LIST_READY && !(s->flags & other)) claw_list_remove(loop, fd);
 }
 
-int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length) {
+int64_t claw_socket_recv_done(claw_loop *loop, int32_t fd, int64_t n, size_t length) {
     claw_socket *s = &loop->sockets[fd];
-    if (s->flags & CLAW_SOCKET_OVER) return -s->error;
-    ssize_t n;
-    do n = recv(fd, into, length, MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    if (n == -EAGAIN) {
         drained(loop, s, fd);
         return -EAGAIN;
     }
     if (n <= 0) {
-        if (n < 0) s->error = errno;
+        if (n < 0) s->error = (int32_t)-n;
         drained(loop, s, fd);
         s->flags |= CLAW_SOCKET_OVER;
         if (s->error != 0) s->flags |= CLAW_SOCKET_HUNG_ERROR;
@@ -239,6 +235,15 @@ int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length)
     s->flags = (uint16_t)((s->flags | CLAW_SOCKET_READABLE) & ~CLAW_SOCKET_TOLD);
     if (s->mode == CLAW_RECEIVE_READABLE) claw_ready(loop, fd);
     return n;
+}
+
+int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length) {
+    const claw_socket *s = &loop->sockets[fd];
+    if (s->flags & CLAW_SOCKET_OVER) return -s->error;
+    ssize_t n;
+    do n = recv(fd, into, length, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return claw_socket_recv_done(loop, fd, n >= 0 ? n : errno == EWOULDBLOCK ? -EAGAIN : -errno, length);
 }
 
 _Static_assert(sizeof(claw_slice) == sizeof(struct iovec) && offsetof(claw_slice, length) == offsetof(struct iovec, iov_len),

@@ -379,6 +379,7 @@ static int32_t turn(claw_loop *loop, claw_batch *batch, int64_t timeout_ns) {
 // ---- orders --------------------------------------------------------------------------------
 
 static int32_t accept_start(claw_loop *loop, int32_t fd) {
+    claw_accept_prepare(fd);
     claw_ready(loop, fd);
     return 0;
 }
