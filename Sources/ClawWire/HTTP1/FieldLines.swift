@@ -25,7 +25,7 @@ struct FieldLines {
     /// Valid after `.refused`.
     var fault = MessageFault.bareLF
 
-    @inline(__always)
+    @inline(always)
     mutating func next(_ bytes: UnsafePointer<UInt8>, _ end: Int, _ fieldsMax: Int) -> Outcome {
         var at = position
         if phase == .lineStart {

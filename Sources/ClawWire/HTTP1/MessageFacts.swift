@@ -29,8 +29,9 @@ struct MessageFacts {
         for index in 0..<count {
             let digit = bytes[index] &- 48
             guard digit < 10 else { return .contentLength }
-            // One more digit stays below 2^63 as long as the value so far is at most 922337203685477579.
-            if value > 922_337_203_685_477_579 { overflow = true } else { value = value &* 10 &+ UInt64(digit) }
+            // 2^63 / 10: up to here one more digit can't wrap, and then the top bit tells.
+            if value > 922_337_203_685_477_580 { overflow = true } else { value = value &* 10 &+ UInt64(digit) }
+            if value >> 63 != 0 { overflow = true }
         }
         if overflow { return .contentLengthOverflow }
         contentLength = value

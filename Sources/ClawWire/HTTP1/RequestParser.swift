@@ -134,7 +134,7 @@ public struct RequestParser {
 
     /// Reads on in the request line as far as bytes go; the line is whole when the phase is `.fields`. Otherwise bytes ran out, or a
     /// fault and the offset of the byte that decided are returned.
-    @inline(__always)
+    @inline(never)
     private mutating func readRequestLine(
         _ bytes: UnsafePointer<UInt8>, _ end: Int, _ limits: HeadLimits, _ head: RequestHead
     ) -> (MessageFault, Int)? {
@@ -240,6 +240,7 @@ public struct RequestParser {
         head.targetLength = end &- start
         head.isAsterisk = false
         head.isAbsoluteForm = false
+        head.hostOffset = 0
         head.hostLength = 0
         head.hasQuery = queryMark >= 0
         let pathEnd = queryMark >= 0 ? queryMark : end

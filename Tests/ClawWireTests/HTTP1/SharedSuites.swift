@@ -25,6 +25,11 @@ enum SharedSuites {
         return file?["cases"] as? [[String: Any]] ?? []
     }
 
+    /// A JSON file that is a list.
+    static func list(_ path: String) throws -> [Any] {
+        try JSONSerialization.jsonObject(with: try data(path)) as? [Any] ?? []
+    }
+
     /// The files of a packed corpus.
     static func corpus(_ path: String) throws -> [[UInt8]] {
         let place = FileManager.default.temporaryDirectory.appendingPathComponent("openclaw-corpus-\(ProcessInfo.processInfo.processIdentifier)-\(UInt64.random(in: 0 ... .max))")
