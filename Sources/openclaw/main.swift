@@ -1,3 +1,10 @@
 import ArgumentParser
-struct OpenClaw: ParsableCommand { static let configuration = CommandConfiguration(commandName: "openclaw") }
+struct OpenClaw: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "openclaw",
+        subcommands: [
+            Mock.self,
+        ]
+    )
+}
 OpenClaw.main()
