@@ -1,0 +1,71 @@
+// A connection is a client's socket. It owns bytes that have arrived and belong to no exchange yet; everything about a request and its answer
+// is the exchange's. Between requests it holds no buffer.
+import CClaw
+import ClawWire
+
+struct Connection {
+    enum State: UInt8 {
+        /// Not in use.
+        case free
+        /// Open, waiting for (the rest of) a request head.
+        case reading
+        /// An exchange is running on it.
+        case exchanging
+        /// The last answer is sent; what still arrives is thrown away until the peer closes (RFC 9112 §9.6).
+        case lingering
+    }
+    var generation: UInt32 = 0
+    var fd: Int32 = -1
+    var state = State.free
+    var receiveMode: UInt8 = 0
+    /// The peer has ended its side.
+    var peerEnded = false
+    /// No further request is read on this connection.
+    var closesAfter = false
+    /// The deadline for the head being received is set.
+    var headTimerRuns = false
+    /// Queued for a flush at the end of this tick.
+    var isDirty = false
+    /// The kernel's send buffer is full; a WRITABLE event will come.
+    var isBlocked = false
+    /// The running exchange, or noIndex.
+    var exchange: UInt32 = noIndex
+    /// Bytes received and not yet used: a partial head, or requests sent ahead of their turn. In a loop buffer…
+    var heldBuffer: UInt32 = noIndex
+    var heldOffset: UInt32 = 0
+    var heldLength: UInt32 = 0
+    /// …or, when a head outgrows a buffer, in memory of its own (then heldBuffer is noIndex and heldOffset 0).
+    var heldMemory: UnsafeMutablePointer<UInt8>?
+    var heldCapacity: UInt32 = 0
+    var requests: UInt32 = 0
+    /// Bytes thrown away while lingering.
+    var lingered: UInt32 = 0
+    var parser = RequestParser()
+    var peer = PeerAddress()
+    init() {}
+}
+
+/// A client's address, small enough to keep per connection.
+struct PeerAddress {
+    /// 4, 6, or 0 for a unix socket.
+    var family: UInt8 = 0
+    var high: UInt64 = 0
+    var low: UInt64 = 0
+
+    init() {}
+    init(fd: Int32) {
+        var address = claw_address()
+        guard claw_peer_address(fd, &address) == 0 else { return }
+        withUnsafeBytes(of: &address.bytes) { raw in
+            // struct sockaddr_in: family, port, address at 4; sockaddr_in6: flow information at 4, address at 8.
+            if address.family == 2 {
+                family = 4
+                low = UInt64(raw.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+            } else if address.family == 10 {
+                family = 6
+                high = raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+                low = raw.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
+            }
+        }
+    }
+}

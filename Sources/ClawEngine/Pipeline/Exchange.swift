@@ -1,0 +1,212 @@
+// An exchange is one request and its answer. It belongs to a stream of a connection (HTTP/1.1: one at a time), lives in a slot, and ends in one
+// place (`Worker.finish`), whatever happens: one answer, one account, one log line.
+import ClawWire
+
+/// One attempt at an upstream, for the log.
+struct Attempt {
+    var upstream: Int32 = -1
+    var key: Int32 = -1
+    var status: UInt16 = 0
+    var errorClass = ErrorClass.none
+    var milliseconds: UInt32 = 0
+    var model = Bytes.empty
+}
+
+/// One place the request may be sent to.
+struct Candidate {
+    var upstream: Int32
+    /// The model to send; hasModel false: the body stays as it is.
+    var hasModel: Bool
+    var model: PlanServed
+}
+
+/// What was used, as the upstream said it. -1: not said.
+struct Usage {
+    var input: Int64 = -1
+    var output: Int64 = -1
+    var cached: Int64 = -1
+    var reasoning: Int64 = -1
+    var isKnown: Bool { input >= 0 || output >= 0 }
+}
+
+struct Exchange: ~Copyable {
+    static let attemptsMax = 6
+
+    enum State: UInt8 {
+        case free
+        /// The request's body is being received.
+        case receiving
+        /// Waiting for a connection or for the answer's head.
+        case attempting
+        /// The answer's head is read and may be held back (commit barrier) or on its way.
+        case relaying
+        /// The answer is whole in `output`; waiting for the client to take it.
+        case draining
+    }
+
+    /// Which of the gateway's own endpoints or dialects the path names.
+    enum Surface: UInt8 { case plain, chat, completions, embeddings, responses, otherModel, models }
+
+    var generation: UInt32 = 0
+    var state = State.free
+    var connection: UInt32 = noIndex
+    var plan: PlanRef
+
+    // ---- request
+    var method = HTTPMethod.get
+    var surface = Surface.plain
+    var versionMinor: UInt8 = 1
+    var keepAlive = true
+    var expectsContinue = false
+    /// The body is chunked and read with `requestChunks`.
+    var isChunkedRequest = false
+    var bodyIsComplete = false
+    var wantsStream = false
+    /// The upstream was asked for usage on our account; the client must not see it.
+    var hidesUsage = false
+    /// Head bytes, kept until no further attempt can follow.
+    var headBase: UnsafePointer<UInt8>
+    var headLength: UInt32 = 0
+    var headBuffer: UInt32 = noIndex
+    /// The head lies in memory of its own (it outgrew a buffer).
+    var headMemory: UnsafeMutablePointer<UInt8>?
+    /// Path and query in normal form, in the head or in `pathMemory`.
+    var path: UnsafeRawBufferPointer
+    var pathMemory: UnsafeMutablePointer<UInt8>?
+    var query: UnsafeRawBufferPointer
+    var hasQuery = false
+    var bodyBase: UnsafeMutablePointer<UInt8>?
+    var bodyLength = 0
+    /// Bytes of a body with known length; -1: chunked.
+    var bodyExpected = 0
+    /// The body lies in a block of this size of the worker's body store; 0: it lies in the head's buffer.
+    var bodyCapacity = 0
+    var requestChunks = ChunkedReader()
+
+    // ---- what the body said
+    var bodyIsJSON = false
+    var modelSpan = JSONSpan()
+    var streamOptionsSpan = JSONSpan()
+    var includeUsageSpan = JSONSpan()
+    var insertOffset = 0
+    var insertNeedsComma = false
+
+    // ---- identity
+    /// Up to 64 bytes of request id.
+    var requestID: InlineArray<64, UInt8> = .init(repeating: 0)
+    var requestIDLength: UInt8 = 0
+    var traceHigh: UInt64 = 0
+    var traceLow: UInt64 = 0
+    /// True when the client sent a usable traceparent; its flags and parent are continued.
+    var traceFlags: UInt8 = 1
+
+    // ---- routing
+    var route: Int32 = -1
+    var candidates: InlineArray<6, Candidate>
+    var candidateCount = 0
+    var candidateNext = 0
+    var attempts: InlineArray<6, Attempt> = .init(repeating: Attempt())
+    var attemptCount = 0
+    var attemptsMax = 1
+    /// The requested model, unescaped, in the body or the head (for the log).
+    var requestedModel: UnsafeRawBufferPointer
+
+    // ---- attempt
+    /// The upstream connection serving, or noIndex.
+    var link: UInt32 = noIndex
+    /// The curl transfer serving, or -1.
+    var transfer: Int32 = -1
+    /// Waiting in this endpoint's queue, or -1.
+    var waitingAt: Int32 = -1
+    var endpoint: UnsafeMutablePointer<PlanEndpoint>?
+    /// The attempt may be repeated once on a fresh connection (it went out on a pooled one).
+    var staleRetryUsed = false
+    var upstreamSaid100 = 0
+
+    // ---- answer
+    var status: UInt16 = 0
+    /// Something of the answer has been handed to the client's socket.
+    var isCommitted = false
+    /// The head is made but held back until the first content event.
+    var isHeld = false
+    var isStream = false
+    var answerIsChunked = false
+    var answerHasBody = true
+    /// The upstream's body, as it is framed there; remaining for a known length.
+    var upstreamFraming = BodyFraming.none
+    var upstreamRemaining: UInt64 = 0
+    var answerChunks = ChunkedReader()
+    var events = EventScanner()
+    var sawDone = false
+    var sawFinish = false
+    var sawContent = false
+    var output = Output()
+    /// Buffers of upstream data waiting in `output`.
+    var heldBuffers: UInt32 = 0
+    var isPaused = false
+    /// Bytes of unfinished event held back while the usage event is being hidden.
+    var tail = TailWindow()
+
+    // ---- account
+    var usage = Usage()
+    var finishReason: InlineArray<24, UInt8> = .init(repeating: 0)
+    var finishReasonLength: UInt8 = 0
+    var failure: FailureKind?
+    var clientGone = false
+    var upstreamCut = false
+    var startedAt: UInt64 = 0
+    var attemptStartedAt: UInt64 = 0
+    var sentAt: UInt64 = 0
+    var firstByteAt: UInt64 = 0
+    var firstContentAt: UInt64 = 0
+    var lastContentAt: UInt64 = 0
+    var overhead: UInt64 = 0
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+
+    // ---- timers
+    var totalDeadline: UInt64 = 0
+    /// What the exchange's timer means when it fires.
+    enum TimerMeaning: UInt8 { case none, body, connect, firstByte, idle, write, ping }
+    var phaseDeadline: UInt64 = 0
+    var phase = TimerMeaning.none
+    var pingAt: UInt64 = 0
+    /// When the client's FIN is to be checked (see Worker.probe).
+    var probeAt: UInt64 = 0
+
+    init(plan: PlanRef) {
+        self.plan = plan
+        headBase = Bytes.empty.base
+        path = UnsafeRawBufferPointer(start: nil, count: 0)
+        query = path
+        requestedModel = path
+        candidates = .init(repeating: Candidate(upstream: -1, hasModel: false, model: PlanServed(id: .empty, json: .empty, label: 0)))
+    }
+}
+
+/// The last bytes of a plain answer that came in several buffers, where its usage object is looked for.
+struct TailWindow {
+    static let size = 2048
+    var base: UnsafeMutablePointer<UInt8>?
+    var length = 0
+
+    mutating func append(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        if base == nil { base = .allocate(capacity: Self.size) }
+        guard let base else { return }
+        if count >= Self.size {
+            base.update(from: bytes + (count - Self.size), count: Self.size)
+            length = Self.size
+            return
+        }
+        let keep = min(length, Self.size - count)
+        if keep < length { (base).update(from: base + (length - keep), count: keep) }
+        (base + keep).update(from: bytes, count: count)
+        length = keep + count
+    }
+
+    mutating func release() {
+        base?.deallocate()
+        base = nil
+        length = 0
+    }
+}

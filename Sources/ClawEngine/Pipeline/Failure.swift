@@ -1,0 +1,89 @@
+// What went wrong with a request, whose fault it was, and what follows from it. One table maps each kind to the answer's status and code, the class
+// of spec/resilience.md, and whether the next candidate may be tried.
+
+enum Origin: UInt8 { case client, upstream, gateway }
+
+/// Classes of upstream outcome (spec/resilience.md); the raw value is the label's place in `ErrorClass.names`.
+enum ErrorClass: UInt8 {
+    case none, rateLimited, overloaded, timeout, network, serverError, auth, modelMissing, badRequest, clientGone, tls, malformed
+    static let names: [StaticString] = [
+        "none", "rate_limited", "overloaded", "timeout", "network", "server_error", "auth", "model_missing", "bad_request", "client_gone", "network",
+        "server_error",
+    ]
+    var name: StaticString { Self.names[Int(rawValue)] }
+}
+
+enum FailureKind: UInt8, CaseIterable {
+    case badRequest, badHost, headTooLarge, targetTooLong, bodyTooLarge, headerTimeout, bodyTimeout, methodNotAllowed, methodUnknown
+    case expectationFailed, versionNotSupported, codingUnknown, loopDetected, badJSON, modelRequired, modelNotFound, notFound
+    case bodyMemoryExhausted, connectionsExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamReset
+    case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
+    case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
+
+    struct Row {
+        var status: UInt16
+        var code: StaticString
+        var type: StaticString
+        var origin: Origin
+        var errorClass: ErrorClass
+    }
+
+    var row: Row {
+        switch self {
+        case .badRequest: Row(status: 400, code: "bad_request", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .badHost: Row(status: 400, code: "bad_host", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .headTooLarge: Row(status: 431, code: "request_head_too_large", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .targetTooLong: Row(status: 414, code: "request_target_too_long", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .bodyTooLarge: Row(status: 413, code: "request_too_large", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .headerTimeout: Row(status: 408, code: "request_head_timeout", type: "invalid_request_error", origin: .client, errorClass: .timeout)
+        case .bodyTimeout: Row(status: 408, code: "request_body_timeout", type: "invalid_request_error", origin: .client, errorClass: .timeout)
+        case .methodNotAllowed: Row(status: 405, code: "method_not_allowed", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .methodUnknown: Row(status: 501, code: "method_not_implemented", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .expectationFailed: Row(status: 417, code: "expectation_failed", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .versionNotSupported: Row(status: 505, code: "http_version_not_supported", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .codingUnknown: Row(status: 501, code: "transfer_coding_not_implemented", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .loopDetected: Row(status: 508, code: "loop_detected", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .badJSON: Row(status: 400, code: "invalid_json", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .modelRequired: Row(status: 400, code: "missing_required_parameter", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .modelNotFound: Row(status: 404, code: "model_not_found", type: "invalid_request_error", origin: .client, errorClass: .modelMissing)
+        case .notFound: Row(status: 404, code: "route_not_found", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .bodyMemoryExhausted: Row(status: 503, code: "body_memory_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        case .connectionsExhausted: Row(status: 503, code: "connections_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        case .upstreamsExhausted: Row(status: 503, code: "no_upstream_available", type: "server_error", origin: .upstream, errorClass: .network)
+        case .upstreamConnect: Row(status: 502, code: "upstream_unreachable", type: "server_error", origin: .upstream, errorClass: .network)
+        case .upstreamDNS: Row(status: 502, code: "upstream_name_not_resolved", type: "server_error", origin: .upstream, errorClass: .network)
+        case .upstreamTLS: Row(status: 502, code: "upstream_tls", type: "server_error", origin: .upstream, errorClass: .tls)
+        case .upstreamReset: Row(status: 502, code: "upstream_connection_lost", type: "server_error", origin: .upstream, errorClass: .network)
+        case .upstreamMalformed: Row(status: 502, code: "upstream_malformed_answer", type: "server_error", origin: .upstream, errorClass: .malformed)
+        case .upstreamTruncated: Row(status: 502, code: "upstream_truncated", type: "server_error", origin: .upstream, errorClass: .network)
+        case .upstreamStatus: Row(status: 502, code: "upstream_error", type: "server_error", origin: .upstream, errorClass: .serverError)
+        case .upstreamInBand: Row(status: 502, code: "upstream_error", type: "server_error", origin: .upstream, errorClass: .serverError)
+        case .connectTimeout: Row(status: 504, code: "upstream_connect_timeout", type: "server_error", origin: .upstream, errorClass: .timeout)
+        case .firstByteTimeout: Row(status: 504, code: "upstream_timeout", type: "server_error", origin: .upstream, errorClass: .timeout)
+        case .idleTimeout: Row(status: 504, code: "upstream_idle_timeout", type: "server_error", origin: .upstream, errorClass: .timeout)
+        case .totalTimeout: Row(status: 504, code: "upstream_timeout", type: "server_error", origin: .upstream, errorClass: .timeout)
+        case .clientGone: Row(status: 499, code: "client_closed_request", type: "invalid_request_error", origin: .client, errorClass: .clientGone)
+        case .clientWriteTimeout: Row(status: 499, code: "client_write_timeout", type: "invalid_request_error", origin: .client, errorClass: .clientGone)
+        case .draining: Row(status: 503, code: "gateway_draining", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        case .upstreamPending: Row(status: 503, code: "upstream_queue_full", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        case .buffersExhausted: Row(status: 503, code: "buffers_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        }
+    }
+
+    /// May another candidate be tried after this, as long as nothing was sent to the client?
+    var movesOn: Bool {
+        switch self {
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
+            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending: true
+        default: false
+        }
+    }
+
+    /// Was nothing of the request sent, so that even a request that must not be repeated may go elsewhere?
+    var isBeforeSending: Bool {
+        switch self {
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .connectTimeout, .upstreamPending: true
+        default: false
+        }
+    }
+}

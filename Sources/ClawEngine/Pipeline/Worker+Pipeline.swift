@@ -1,0 +1,357 @@
+// The life of a request, read downwards: begin → admit → (body) → classify → route → attempt → relay → finish. Each step calls the next one down or
+// leaves the exchange waiting for an event; nothing reaches back up. Answers of our own enter at the relay's end like any other, and `finish` is
+// the only way an exchange ends. Later stages (authenticate, limit, cache) take their places between admit and attempt.
+import CClaw
+import ClawConfig
+import ClawWire
+import Glibc
+
+extension Worker {
+    // MARK: admit
+
+    /// The head is parsed (in `requestHead`): what it says is checked, and the body asked for.
+    func begin(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let head = requestHead
+        let connection = connections.base + Int(exchange.pointee.connection)
+        exchange.pointee.method = head.method
+        exchange.pointee.versionMinor = head.versionMinor
+        exchange.pointee.keepAlive = head.keepAlive
+        exchange.pointee.expectsContinue = head.expectContinue
+        if !head.keepAlive { connection.pointee.closesAfter = true }
+        let limit = exchange.pointee.plan.pointee.requestsPerConnectionMax
+        if limit > 0, Int(connection.pointee.requests) >= limit { connection.pointee.closesAfter = true }
+        identify(exchange)
+
+        // Framing first: what follows depends on it, also after an early answer.
+        switch head.framing {
+        case .none:
+            exchange.pointee.bodyIsComplete = true
+        case .contentLength(let length):
+            if length == 0 { exchange.pointee.bodyIsComplete = true }
+            if length > UInt64(exchange.pointee.plan.pointee.bodyBytesMax) {
+                return answerError(index, .bodyTooLarge, detail: "")
+            }
+            exchange.pointee.bodyExpected = Int(length)
+        case .chunked:
+            exchange.pointee.isChunkedRequest = true
+            exchange.pointee.bodyExpected = -1
+        case .untilClose:
+            exchange.pointee.bodyIsComplete = true
+        }
+        switch head.hostProblem {
+        case .none: break
+        case .missing: return answerError(index, .badHost, detail: "host is missing")
+        case .duplicate: return answerError(index, .badHost, detail: "more than one host field")
+        case .invalid: return answerError(index, .badHost, detail: "host is not a valid authority")
+        }
+        switch head.method {
+        case .other: return answerError(index, .methodUnknown, detail: "")
+        case .trace, .connect: return answerError(index, .methodNotAllowed, detail: "")
+        default: break
+        }
+        if head.duplicateAuthorization { return answerError(index, .badRequest, detail: "more than one field with credentials") }
+        if head.connectionNamesProtected { return answerError(index, .badRequest, detail: "connection names a field that may not be removed") }
+        if head.first(.via) >= 0, isLoop(exchange) {
+            metrics.add(.refused, RefusalLabel.loop.rawValue)
+            return answerError(index, .loopDetected, detail: "this gateway is its own upstream")
+        }
+        guard takePath(exchange) else { return answerError(index, .badRequest, detail: "the path has no one normal form") }
+        exchange.pointee.surface = surface(of: exchange)
+
+        if exchange.pointee.bodyIsComplete { return classify(index) }
+        takeHeldBodyFirst(index)
+    }
+
+    /// Takes what of the body came with the head; the usual request is complete with that.
+    private func takeHeldBodyFirst(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let connectionIndex = exchange.pointee.connection
+        let connection = connections.base + Int(connectionIndex)
+        exchange.pointee.state = .receiving
+        let isWhole = !exchange.pointee.isChunkedRequest && Int(connection.pointee.heldLength) >= exchange.pointee.bodyExpected
+        if isWhole {
+            takeHeldBody(connectionIndex, index)
+        } else {
+            // Before room is made for a body: could this request go anywhere at all?
+            if !mightRoute(exchange) { return answerError(index, .notFound, detail: "") }
+            guard makeRoomForBody(exchange) else {
+                return answerError(index, .bodyMemoryExhausted, detail: "server.max_body_memory_mb")
+            }
+            takeHeldBody(connectionIndex, index)
+        }
+        guard exchange.pointee.state == .receiving else { return }
+        if exchange.pointee.bodyIsComplete { return classify(index) }
+        if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 { sayContinue(index) }
+        let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
+        receive(connectionIndex, !exchange.pointee.isChunkedRequest && remaining > 8192 ? CLAW_RECEIVE_READABLE : CLAW_RECEIVE_BUFFERED)
+        exchange.pointee.phase = .body
+        setTimer(index, now + exchange.pointee.plan.pointee.bodyTimeout)
+    }
+
+    private func sayContinue(_ index: UInt32) {
+        let text: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
+        var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
+        _ = claw_send(loop, connections.base[Int(exchanges.base[Int(index)].connection)].fd, &slice, 1)
+    }
+
+    private func makeRoomForBody(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let wanted = exchange.pointee.isChunkedRequest ? 65536 : exchange.pointee.bodyExpected
+        guard let block = bodyStore.take(wanted, budget: exchange.pointee.plan.pointee.bodyMemoryBytesMax) else { return false }
+        exchange.pointee.bodyBase = block.base
+        exchange.pointee.bodyCapacity = block.capacity
+        return true
+    }
+
+    // MARK: body
+
+    /// Copies received bytes into the body; returns how many belonged to it. With `resumes`, a body that becomes whole sets the pipeline going again.
+    @discardableResult
+    func takeBody(_ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, resumes: Bool = true) -> Int {
+        let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isChunkedRequest { return takeChunks(index, bytes, count, resumes: resumes) }
+        let take = min(count, exchange.pointee.bodyExpected - exchange.pointee.bodyLength)
+        memcpy(exchange.pointee.bodyBase.unsafelyUnwrapped + exchange.pointee.bodyLength, bytes, take)
+        exchange.pointee.bodyLength += take
+        exchange.pointee.bytesIn += UInt64(take)
+        if exchange.pointee.bodyLength == exchange.pointee.bodyExpected { bodyIsWhole(index, resumes: resumes) }
+        return take
+    }
+
+    private func takeChunks(_ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, resumes: Bool) -> Int {
+        let exchange = exchanges.base + Int(index)
+        let input = UnsafeRawBufferPointer(start: bytes, count: count)
+        var offset = 0
+        while true {
+            switch exchange.pointee.requestChunks.next(input, from: offset) {
+            case .needMore:
+                exchange.pointee.bytesIn += UInt64(count)
+                return count
+            case .data(let range):
+                if exchange.pointee.bodyLength + range.count > exchange.pointee.plan.pointee.bodyBytesMax {
+                    answerError(index, .bodyTooLarge, detail: "")
+                    return count
+                }
+                guard growBody(exchange, by: range.count) else {
+                    answerError(index, .bodyMemoryExhausted, detail: "server.max_body_memory_mb")
+                    return count
+                }
+                memcpy(exchange.pointee.bodyBase.unsafelyUnwrapped + exchange.pointee.bodyLength, bytes + range.lowerBound, range.count)
+                exchange.pointee.bodyLength += range.count
+                offset = range.upperBound
+            case .end(let end):
+                exchange.pointee.bytesIn += UInt64(end)
+                bodyIsWhole(index, resumes: resumes)
+                return end
+            case .refused(let refusal):
+                metrics.add(.refused, RefusalLabel.bodyFraming.rawValue)
+                answerError(index, refusal.status == 413 ? .bodyTooLarge : refusal.status == 431 ? .headTooLarge : .badRequest, detail: refusal.reason)
+                return count
+            }
+        }
+    }
+
+    private func growBody(_ exchange: UnsafeMutablePointer<Exchange>, by count: Int) -> Bool {
+        let needed = exchange.pointee.bodyLength + count
+        if needed <= exchange.pointee.bodyCapacity { return true }
+        let plan = exchange.pointee.plan
+        guard let block = bodyStore.take(max(needed, exchange.pointee.bodyCapacity * 2), budget: plan.pointee.bodyMemoryBytesMax) else { return false }
+        if let old = exchange.pointee.bodyBase {
+            memcpy(block.base, old, exchange.pointee.bodyLength)
+            bodyStore.give(old, capacity: exchange.pointee.bodyCapacity)
+        }
+        exchange.pointee.bodyBase = block.base
+        exchange.pointee.bodyCapacity = block.capacity
+        return true
+    }
+
+    /// READABLE: a large body is read straight into its place.
+    func readBody(_ connectionIndex: UInt32) {
+        let connection = connections.base + Int(connectionIndex)
+        guard connection.pointee.state == .exchanging else { return }
+        let index = connection.pointee.exchange
+        let exchange = exchanges.base + Int(index)
+        guard exchange.pointee.state == .receiving, let base = exchange.pointee.bodyBase else { return }
+        while true {
+            let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
+            if remaining <= 0 { break }
+            let wanted = min(remaining, 1 << 20)
+            let n = claw_recv(loop, connection.pointee.fd, base + exchange.pointee.bodyLength, wanted)
+            if n > 0 {
+                exchange.pointee.bodyLength += Int(n)
+                exchange.pointee.bytesIn += UInt64(n)
+                if Int(n) < wanted { break }
+            } else if n == -Int64(EAGAIN) {
+                break
+            } else {
+                connection.pointee.peerEnded = true
+                return clientGone(index)
+            }
+        }
+        if exchange.pointee.bodyLength == exchange.pointee.bodyExpected { bodyIsWhole(index, resumes: true) }
+    }
+
+    private func bodyIsWhole(_ index: UInt32, resumes: Bool) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.bodyIsComplete = true
+        exchange.pointee.phase = .none
+        timers.clear(exchangeTimers + Int(index))
+        receive(exchange.pointee.connection, CLAW_RECEIVE_BUFFERED)
+        if resumes { classify(index) }
+    }
+
+    // MARK: classify
+
+    /// Finds what routing and policy need in the body, without building anything from it.
+    private func classify(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.state = .attempting
+        let plan = exchange.pointee.plan
+        if exchange.pointee.surface == .models, exchange.pointee.method == .get || exchange.pointee.method == .head {
+            return answerModels(index)
+        }
+        let isModelRequest = exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post
+        if isModelRequest || (plan.pointee.needsBody && exchange.pointee.bodyLength > 0) {
+            let count = plan.pointee.pathCount
+            for at in 0..<count { spans[at].kind = .missing }
+            var scanner = FieldScanner(paths: plan.pointee.paths._withUnsafeGuaranteedRef { $0 }, depthMax: 128)
+            let body = UnsafeRawBufferPointer(start: exchange.pointee.bodyBase, count: exchange.pointee.bodyLength)
+            let progress = scanner.scan(body, isLast: true, spans: spans)
+            if case .complete = progress {
+                exchange.pointee.bodyIsJSON = scanner.rootKind == .object
+                exchange.pointee.insertOffset = scanner.rootInsertOffset
+                exchange.pointee.insertNeedsComma = !scanner.rootIsEmpty
+            }
+            if isModelRequest, !acceptModelBody(index, progress) { return }
+        } else {
+            for at in 0..<plan.pointee.pathCount { spans[at].kind = .missing }
+        }
+        route(index)
+    }
+
+    /// True when a model request's body is what it must be; else the answer is given.
+    private func acceptModelBody(_ index: UInt32, _ progress: JSONProgress) -> Bool {
+        let exchange = exchanges.base + Int(index)
+        if case .refused(let refusal) = progress {
+            var writer = TextWriter(scratch)
+            switch refusal {
+            case .syntax(let offset): writer.put("the body is not valid JSON: unexpected byte at offset "); writer.put(number: UInt64(offset))
+            case .depth(let offset): writer.put("the body is nested deeper than 128 levels at offset "); writer.put(number: UInt64(offset))
+            case .utf8(let offset): writer.put("the body is not valid UTF-8 at offset "); writer.put(number: UInt64(offset))
+            case .duplicate(let path, let offset):
+                writer.put("the body has a second \"")
+                writer.put(path < PolicyPath.names.count ? PolicyPath.names[path] : "key")
+                writer.put("\" at offset ")
+                writer.put(number: UInt64(offset))
+            case .trailing(let offset): writer.put("the body goes on behind its JSON value at offset "); writer.put(number: UInt64(offset))
+            case .incomplete(let offset): writer.put("the body ends in the middle of its JSON value at offset "); writer.put(number: UInt64(offset))
+            }
+            answerError(index, .badJSON, message: UnsafeRawBufferPointer(start: scratch, count: writer.count))
+            return false
+        }
+        guard exchange.pointee.bodyIsJSON else {
+            answerError(index, .badJSON, detail: "the body is not a JSON object")
+            return false
+        }
+        let model = spans[PolicyPath.model]
+        switch model.kind {
+        case .string:
+            exchange.pointee.modelSpan = model
+            exchange.pointee.requestedModel = UnsafeRawBufferPointer(
+                start: exchange.pointee.bodyBase.unsafelyUnwrapped + model.offset + 1, count: model.length - 2)
+        case .missing: break
+        default:
+            answerError(index, .badJSON, detail: "model must be a string", param: "model")
+            return false
+        }
+        let stream = spans[PolicyPath.stream]
+        switch stream.kind {
+        case .bool: exchange.pointee.wantsStream = stream.isTrue
+        case .missing, .null: break
+        default:
+            answerError(index, .badJSON, detail: "stream must be true or false", param: "stream")
+            return false
+        }
+        exchange.pointee.streamOptionsSpan = spans[PolicyPath.streamOptions]
+        exchange.pointee.includeUsageSpan = spans[PolicyPath.includeUsage]
+        return true
+    }
+
+    // MARK: route
+
+    private func route(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        // The head may have been parsed over by other requests while the body came in.
+        restoreHead(index)
+        guard let routeIndex = matchRoute(exchange) else { return answerError(index, .notFound, detail: "") }
+        exchange.pointee.route = Int32(routeIndex)
+        let route = exchange.pointee.plan.pointee.routes[routeIndex]
+        let isModelRequest = exchange.pointee.modelSpan.kind == .string
+            || (exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post)
+        chooseCandidates(exchange, route)
+        if exchange.pointee.candidateCount == 0 {
+            if isModelRequest, exchange.pointee.modelSpan.kind == .missing { return answerError(index, .modelRequired, detail: "", param: "model") }
+            return isModelRequest ? answerError(index, .modelNotFound, detail: "", param: "model") : answerError(index, .upstreamsExhausted, detail: "")
+        }
+        exchange.pointee.attemptsMax = min(route.pointee.attemptsMax, exchange.pointee.candidateCount)
+        startNextAttempt(index)
+    }
+
+    /// Makes `requestHead` describe this exchange's head again.
+    func restoreHead(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let owner = UInt64(exchange.pointee.generation) << 32 | UInt64(index)
+        if headOwner == owner { return }
+        var parser = RequestParser()
+        _ = parser.parse(
+            UnsafeRawBufferPointer(start: exchange.pointee.headBase, count: Int(exchange.pointee.headLength)),
+            limits: exchange.pointee.plan.pointee.headLimits, into: requestHead)
+        headOwner = owner
+    }
+
+    // MARK: timers
+
+    @inline(__always)
+    func setTimer(_ index: UInt32, _ deadline: UInt64) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.phaseDeadline = deadline
+        var nearest = deadline
+        if exchange.pointee.totalDeadline != 0 { nearest = min(nearest, exchange.pointee.totalDeadline) }
+        if exchange.pointee.pingAt != 0 { nearest = min(nearest, exchange.pointee.pingAt) }
+        if exchange.pointee.probeAt != 0 { nearest = min(nearest, exchange.pointee.probeAt) }
+        timers.set(exchangeTimers + Int(index), nearest)
+    }
+
+    func expireExchange(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        switch exchange.pointee.state {
+        case .free: return
+        case .receiving:
+            metrics.add(.refused, RefusalLabel.slowBody.rawValue)
+            return answerError(index, .bodyTimeout, detail: "")
+        case .attempting, .relaying, .draining: break
+        }
+        if exchange.pointee.probeAt != 0, now >= exchange.pointee.probeAt {
+            exchange.pointee.probeAt = 0
+            probe(index)
+            if exchange.pointee.state == .free { return }
+        }
+        if exchange.pointee.state == .draining || exchange.pointee.phase == .write {
+            if now >= exchange.pointee.phaseDeadline {
+                exchange.pointee.failure = .clientWriteTimeout
+                return clientGone(index)
+            }
+        } else if exchange.pointee.totalDeadline != 0, now >= exchange.pointee.totalDeadline {
+            return attemptFailed(index, .totalTimeout)
+        } else if exchange.pointee.phaseDeadline != 0, now >= exchange.pointee.phaseDeadline {
+            switch exchange.pointee.phase {
+            case .connect: return attemptFailed(index, .connectTimeout)
+            case .firstByte: return attemptFailed(index, .firstByteTimeout)
+            case .idle: return attemptFailed(index, .idleTimeout)
+            case .none, .body, .write, .ping: break
+            }
+        }
+        if exchange.pointee.pingAt != 0, now >= exchange.pointee.pingAt { ping(index) }
+        if exchange.pointee.state != .free { setTimer(index, exchange.pointee.phaseDeadline == 0 ? .max : exchange.pointee.phaseDeadline) }
+    }
+}

@@ -1,3 +1,0 @@
-import CClaw
-import ClawConfig
-import ClawWire

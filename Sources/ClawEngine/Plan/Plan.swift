@@ -1,0 +1,159 @@
+// The plan is the configuration compiled for the workers: plain memory full of offsets and ready-made text, immutable, shared by all workers and
+// named by a pointer. A request runs on the plan it started with; a plan is freed when it has been replaced and no worker has a
+// request on it any more (`inFlight`, one word per worker, single writer).
+import CClaw
+import ClawConfig
+import ClawWire
+
+typealias PlanRef = UnsafeMutablePointer<Plan>
+
+struct Plan {
+    /// Counts up with each load; the first is 1.
+    var serial: UInt32
+    var version: Bytes
+    var routes: List<PlanRoute>
+    var upstreams: List<PlanUpstream>
+    /// Name → served id and label of every configured model, sorted by name.
+    var models: List<PlanModel>
+    /// Paths every model request is scanned for, policy keys first (see `PolicyPath`).
+    var paths: Unmanaged<JSONPaths>
+    var pathCount: Int
+    /// Body of GET /v1/models, and the single objects.
+    var modelsBody: Bytes
+    var modelBodies: List<Bytes>
+    /// True exactly when some route has conditions on the body.
+    var needsBody: Bool
+    var headLimits: HeadLimits
+    var bodyBytesMax: Int
+    var bodyMemoryBytesMax: Int
+    var streamBufferBytes: Int
+    var headerTimeout: UInt64
+    var idleTimeout: UInt64
+    var bodyTimeout: UInt64
+    var writeTimeout: UInt64
+    var ssePing: UInt64
+    var requestsPerConnectionMax: Int
+    var logSample: Double
+    var logFormatIsText: Bool
+    /// One word per worker, 128 bytes apart: requests running on this plan.
+    var inFlight: UnsafeMutablePointer<UInt64>
+    static let inFlightStride = 16
+    /// Per worker: state of rotating strategies, `rotationStride` words per worker.
+    var rotation: UnsafeMutablePointer<Int64>
+    var rotationStride: Int
+}
+
+/// Fixed indices into the scanned paths.
+enum PolicyPath {
+    static let model = 0, stream = 1, streamOptions = 2, includeUsage = 3
+    static let names = ["model", "stream", "stream_options", "stream_options.include_usage"]
+    static let unique: Set<Int> = [0, 1, 2, 3]
+}
+
+struct PlanModel {
+    var name: Bytes
+    var id: Bytes
+    var label: UInt16
+}
+
+enum PlanPath { case any, exact(Bytes), prefix(Bytes), template(List<PlanSegment>) }
+struct PlanSegment { var literal: Bytes; var isVariable: Bool }
+
+enum PlanTextTest { case equals(Bytes), regex(Unmanaged<LinearRegex>), present(Bool) }
+struct PlanNamedTest { var name: Bytes; var known: FieldName; var test: PlanTextTest }
+
+enum PlanScalar { case string(Bytes), number(Double), bool(Bool), null }
+enum PlanBodyTest {
+    case equals(PlanScalar), notEquals(PlanScalar), isIn(List<PlanScalar>), regex(Unmanaged<LinearRegex>)
+    case lt(Double), lte(Double), gt(Double), gte(Double), contains(PlanScalar), exists(Bool)
+}
+struct PlanBodyCondition { var path: Int; var test: PlanBodyTest }
+
+struct PlanRoute {
+    var id: Bytes
+    var label: UInt16
+    /// "x-openclaw-route: ID\r\n"
+    var headerLine: Bytes
+    var path: PlanPath
+    /// Bit per HTTPMethod raw value; 0: any.
+    var methods: UInt16
+    var hosts: List<Bytes>
+    var headers: List<PlanNamedTest>
+    var query: List<PlanNamedTest>
+    var body: List<PlanBodyCondition>
+    var strategy: StrategyType
+    var targets: List<PlanTarget>
+    var weightTotal: Int
+    var modelMap: List<PlanMapping>
+    /// 0: the upstream's own.
+    var timeout: UInt64
+    var attemptsMax: Int
+    var stripPrefix: Bytes
+    /// Where this route's words begin in a worker's rotation state: one counter, then one per target.
+    var rotationOffset: Int
+}
+
+struct PlanTarget {
+    var upstream: Int
+    var weight: Int
+    /// Index into `Plan.models` of the model this entry sends, or -1.
+    var model: PlanServed
+    var hasModel: Bool
+}
+
+/// A model as sent upstream.
+struct PlanServed {
+    var id: Bytes
+    /// The id as a JSON string, quotes included: what is spliced into the body.
+    var json: Bytes
+    var label: UInt16
+}
+
+struct PlanMapping { var from: Bytes; var to: PlanServed }
+
+struct PlanKey {
+    var id: Bytes
+    var weight: Int
+    /// "authorization: Bearer …\r\n"
+    var headerLine: Bytes
+}
+
+struct PlanUpstream {
+    var name: Bytes
+    var label: UInt16
+    /// "x-openclaw-upstream: NAME\r\nx-openclaw-cache: bypass\r\n"
+    var headerLine: Bytes
+    var type: UpstreamType
+    var isModel: Bool
+    var streamUsage: Bool
+    var keys: List<PlanKey>
+    var endpoints: List<PlanEndpoint>
+    /// Aliases this upstream serves, sorted; empty: any model.
+    var models: List<PlanMapping>
+    /// Lines added to each request, and their lower-case names, which replace the client's.
+    var headerLines: Bytes
+    var headerNames: List<Bytes>
+    var timeout: UInt64
+    var connectTimeout: UInt64
+    var firstByteTimeout: UInt64
+    var idleStreamTimeout: UInt64
+    var connectionsPerEndpointMax: Int
+    var policy: OpaquePointer?
+}
+
+struct PlanEndpoint {
+    /// Place of its connections in every worker, the same over reloads for the same host and port.
+    var place: Int
+    var isTLS: Bool
+    var host: Bytes
+    var port: UInt16
+    /// "host: name:port\r\n"
+    var hostLine: Bytes
+    var basePath: Bytes
+    /// "https://host:port", for the curl transport.
+    var origin: Bytes
+    var weight: Int
+    /// A literal address needs no look-up.
+    var address: claw_address
+    var isLiteral: Bool
+}

@@ -1,0 +1,294 @@
+// Compiles a checked configuration into a Plan and owns its memory. Compilation happens on the control thread; workers only read.
+import CClaw
+import ClawConfig
+import ClawWire
+import Glibc
+
+/// What compiling can still find wrong (everything a file can say is checked before).
+public struct PlanFailure: Error, CustomStringConvertible {
+    public let description: String
+}
+
+final class PlanOwner {
+    let ref: PlanRef
+    let configuration: Configuration
+    private let memory = PlanMemory()
+    /// Objects the plan points to without counting.
+    private var retained: [AnyObject] = []
+    private var policies: [OpaquePointer] = []
+    private let workers: Int
+
+    init(_ configuration: Configuration, serial: UInt32, workers: Int, registry: Registry) throws(PlanFailure) {
+        self.configuration = configuration
+        self.workers = workers
+        ref = .allocate(capacity: 1)
+        var compiler = PlanCompiler(configuration: configuration, memory: memory, registry: registry)
+        let upstreams = try compiler.upstreams()
+        let routes = try compiler.routes()
+        let paths = JSONPaths(compiler.paths, unique: PolicyPath.unique)
+        retained = compiler.retained + [paths]
+        policies = compiler.policies
+        let inFlight = memory.zeroed(words: workers * Plan.inFlightStride)
+        let stride = (compiler.rotationWords + 15) / 16 * 16
+        let listing = compiler.modelListing()
+        var limits = HeadLimits()
+        limits.headBytesMax = configuration.server.headBytesMax
+        limits.targetBytesMax = configuration.server.targetBytesMax
+        limits.fieldsMax = min(configuration.server.fieldsMax, RequestHead.fieldsCapacity)
+        ref.initialize(to: Plan(
+            serial: serial, version: memory.text(String(configuration.version.prefix(12))),
+            routes: memory.array(routes), upstreams: memory.array(upstreams), models: memory.array(listing.models),
+            paths: Unmanaged.passUnretained(paths), pathCount: compiler.paths.count,
+            modelsBody: listing.body, modelBodies: memory.array(listing.single),
+            needsBody: routes.contains { $0.body.count > 0 },
+            headLimits: limits, bodyBytesMax: configuration.server.bodyBytesMax,
+            bodyMemoryBytesMax: configuration.server.bodyMemoryBytesMax, streamBufferBytes: configuration.server.streamBufferBytes,
+            headerTimeout: configuration.server.headerTimeoutNanoseconds, idleTimeout: configuration.server.idleTimeoutNanoseconds,
+            bodyTimeout: configuration.server.bodyTimeoutNanoseconds, writeTimeout: configuration.server.writeTimeoutNanoseconds,
+            ssePing: configuration.server.ssePingNanoseconds, requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
+            logSample: configuration.logging.sample, logFormatIsText: configuration.logging.format == .text,
+            inFlight: UnsafeMutableRawPointer(inFlight).assumingMemoryBound(to: UInt64.self),
+            rotation: memory.zeroed(words: workers * max(stride, 16)), rotationStride: max(stride, 16)))
+    }
+
+    /// True when no worker has a request on this plan.
+    var isIdle: Bool {
+        for worker in 0..<workers where claw_word_load(ref.pointee.inFlight + worker * Plan.inFlightStride) != 0 { return false }
+        return true
+    }
+
+    deinit {
+        for policy in policies { claw_transfer_policy_destroy(policy) }
+        ref.deallocate()
+    }
+}
+
+/// The pieces of compilation; a value so that each step can build on the names the earlier ones made.
+struct PlanCompiler {
+    let configuration: Configuration
+    let memory: PlanMemory
+    let registry: Registry
+    var paths = PolicyPath.names
+    var retained: [AnyObject] = []
+    var policies: [OpaquePointer] = []
+    var rotationWords = 0
+
+    static func jsonString(_ text: String) -> String {
+        var out = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": out += "\\\""
+            case "\\": out += "\\\\"
+            case "\n": out += "\\n"
+            case "\r": out += "\\r"
+            case "\t": out += "\\t"
+            case _ where scalar.value < 0x20:
+                let hex = String(scalar.value, radix: 16)
+                out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+            default: out.unicodeScalars.append(scalar)
+            }
+        }
+        return out + "\""
+    }
+
+    func served(_ id: String) -> PlanServed {
+        PlanServed(id: memory.text(id), json: memory.text(Self.jsonString(id)), label: registry.label(.model, id))
+    }
+
+    // MARK: upstreams
+
+    mutating func upstreams() throws(PlanFailure) -> [PlanUpstream] {
+        var out: [PlanUpstream] = []
+        for upstream in configuration.upstreams {
+            let keys = upstream.keys.map { key in
+                PlanKey(id: memory.text(key.id), weight: key.weight, headerLine: memory.text("authorization: Bearer \(key.value.value)\r\n"))
+            }
+            var endpoints: [PlanEndpoint] = []
+            for endpoint in upstream.endpoints { endpoints.append(try compile(endpoint, of: upstream)) }
+            let models = upstream.models.map { PlanMapping(from: memory.text($0.alias), to: served($0.id)) }
+            let lines = upstream.headers.map { "\($0.name.lowercased()): \($0.value)\r\n" }.joined()
+            var policy: OpaquePointer?
+            if upstream.endpoints.contains(where: { $0.isTLS }) { policy = try self.policy(of: upstream) }
+            out.append(PlanUpstream(
+                name: memory.text(upstream.name), label: registry.label(.upstream, upstream.name),
+                headerLine: memory.text("x-openclaw-upstream: \(upstream.name)\r\nx-openclaw-cache: bypass\r\n"),
+                type: upstream.type, isModel: upstream.type != .http, streamUsage: upstream.streamUsage ?? (upstream.type == .openai),
+                keys: memory.array(keys), endpoints: memory.array(endpoints), models: memory.array(models),
+                headerLines: memory.text(lines), headerNames: memory.array(upstream.headers.map { memory.text($0.name.lowercased()) }),
+                timeout: upstream.timeoutNanoseconds, connectTimeout: upstream.connectTimeoutNanoseconds,
+                firstByteTimeout: upstream.firstByteTimeoutNanoseconds, idleStreamTimeout: upstream.idleStreamTimeoutNanoseconds,
+                connectionsPerEndpointMax: upstream.connectionsPerEndpointMax, policy: policy))
+        }
+        return out
+    }
+
+    private func compile(_ endpoint: Endpoint, of upstream: Upstream) throws(PlanFailure) -> PlanEndpoint {
+        guard let place = registry.endpoint("\(upstream.name) \(endpoint.isTLS ? "https" : "http")://\(endpoint.host):\(endpoint.port)") else {
+            throw PlanFailure(description: "upstreams.\(upstream.name): more than \(Registry.endpointsMax) different endpoints since the start; restart to forget old ones")
+        }
+        var address = claw_address()
+        let isLiteral = claw_address_parse(endpoint.host, endpoint.port, &address) == 0
+        let bracketed = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
+        let isDefaultPort = endpoint.port == (endpoint.isTLS ? 443 : 80)
+        let authority = isDefaultPort ? bracketed : "\(bracketed):\(endpoint.port)"
+        return PlanEndpoint(
+            place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
+            hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
+            origin: memory.text("https://\(bracketed):\(endpoint.port)"), weight: endpoint.weight, address: address, isLiteral: isLiteral)
+    }
+
+    private mutating func policy(of upstream: Upstream) throws(PlanFailure) -> OpaquePointer {
+        func pointer(_ text: String?) -> UnsafePointer<CChar>? {
+            guard let text else { return nil }
+            return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
+        }
+        var options = claw_transfer_policy_options()
+        options.ca_file = pointer(upstream.tls.caFile)
+        options.client_certificate = pointer(upstream.tls.clientCertificate)
+        options.client_key = pointer(upstream.tls.clientKey)
+        options.proxy = pointer(upstream.proxy)
+        options.insecure_skip_verify = upstream.tls.insecureSkipVerify ? 1 : 0
+        options.connect_timeout_ms = UInt32(min(upstream.connectTimeoutNanoseconds / 1_000_000, UInt64(UInt32.max)))
+        var made: OpaquePointer?
+        let result = claw_transfer_policy_create(&options, &made)
+        guard result == 0, let made else {
+            throw PlanFailure(description: "upstreams.\(upstream.name).tls: \(String(cString: strerror(-result)))")
+        }
+        policies.append(made)
+        return made
+    }
+
+    // MARK: routes
+
+    mutating func routes() throws(PlanFailure) -> [PlanRoute] {
+        var configured = configuration.routes
+        if configured.isEmpty {
+            // No routes: every upstream that lists the model is a candidate, in file order, with failover.
+            var route = Route(id: "default")
+            route.targets = configuration.upstreams.indices.map { StrategyTarget(upstream: $0) }
+            configured = [route]
+        }
+        var out: [PlanRoute] = []
+        for route in configured { out.append(try compile(route)) }
+        return out
+    }
+
+    private mutating func compile(_ route: Route) throws(PlanFailure) -> PlanRoute {
+        var headers: [PlanNamedTest] = []
+        for (name, test) in route.match.headers { headers.append(try compile(name.lowercased(), test)) }
+        var query: [PlanNamedTest] = []
+        for (name, test) in route.match.query { query.append(try compile(name, test)) }
+        var body: [PlanBodyCondition] = []
+        for (path, test) in route.match.body { body.append(PlanBodyCondition(path: try place(path), test: try compile(test))) }
+        let targets = route.targets.map { target in
+            PlanTarget(upstream: target.upstream, weight: target.weight, model: served(target.model ?? ""), hasModel: target.model != nil)
+        }
+        let offset = rotationWords
+        rotationWords += 1 + targets.count
+        return PlanRoute(
+            id: memory.text(route.id), label: registry.label(.route, route.id), headerLine: memory.text("x-openclaw-route: \(route.id)\r\n"),
+            path: compile(route.match.path), methods: methods(route.match.methods), hosts: memory.array(route.match.hosts.map { memory.text($0) }),
+            headers: memory.array(headers), query: memory.array(query), body: memory.array(body), strategy: route.strategy,
+            targets: memory.array(targets), weightTotal: route.targets.reduce(0) { $0 + $1.weight },
+            modelMap: memory.array(route.modelMap.sorted { $0.key < $1.key }.map { PlanMapping(from: memory.text($0.key), to: served($0.value)) }),
+            timeout: route.timeoutNanoseconds ?? 0, attemptsMax: max(1, min(route.retries.attemptsMax, Exchange.attemptsMax)),
+            stripPrefix: memory.text(route.stripPrefix ?? ""), rotationOffset: offset)
+    }
+
+    private func compile(_ path: PathMatch) -> PlanPath {
+        switch path {
+        case .any: .any
+        case .exact(let text): .exact(memory.text(text))
+        case .prefix(let text): .prefix(memory.text(text))
+        case .template(let segments):
+            .template(memory.array(segments.map { segment in
+                switch segment {
+                case .literal(let text): PlanSegment(literal: memory.text(text), isVariable: false)
+                case .variable: PlanSegment(literal: .empty, isVariable: true)
+                }
+            }))
+        }
+    }
+
+    private func methods(_ names: [String]) -> UInt16 {
+        let all: [(String, HTTPMethod)] = [
+            ("GET", .get), ("HEAD", .head), ("POST", .post), ("PUT", .put), ("DELETE", .delete), ("PATCH", .patch), ("OPTIONS", .options),
+        ]
+        var mask: UInt16 = 0
+        for (name, method) in all where names.contains(name) { mask |= 1 << UInt16(method.rawValue) }
+        return mask
+    }
+
+    private mutating func regex(_ pattern: String) throws(PlanFailure) -> Unmanaged<LinearRegex> {
+        do {
+            let regex = try LinearRegex(pattern)
+            retained.append(regex)
+            return Unmanaged.passUnretained(regex)
+        } catch { throw PlanFailure(description: "regex \(pattern): \(error)") }
+    }
+
+    private mutating func compile(_ name: String, _ test: TextMatch) throws(PlanFailure) -> PlanNamedTest {
+        let compiled: PlanTextTest
+        switch test {
+        case .equals(let text): compiled = .equals(memory.text(text))
+        case .regex(let pattern): compiled = .regex(try regex(pattern))
+        case .present(let wanted): compiled = .present(wanted)
+        }
+        return PlanNamedTest(name: memory.text(name), known: .other, test: compiled)
+    }
+
+    private mutating func place(_ path: String) throws(PlanFailure) -> Int {
+        if let index = paths.firstIndex(of: path) { return index }
+        guard paths.count < 64 else { throw PlanFailure(description: "routes: conditions on more than \(64 - PolicyPath.names.count) different json_body paths; \(path) is one too many") }
+        paths.append(path)
+        return paths.count - 1
+    }
+
+    private func scalar(_ value: Scalar) -> PlanScalar {
+        switch value {
+        case .string(let text): .string(memory.text(text))
+        case .number(let number): .number(number)
+        case .bool(let bool): .bool(bool)
+        case .null: .null
+        }
+    }
+
+    private mutating func compile(_ test: BodyTest) throws(PlanFailure) -> PlanBodyTest {
+        switch test {
+        case .equals(let value): .equals(scalar(value))
+        case .notEquals(let value): .notEquals(scalar(value))
+        case .isIn(let values): .isIn(memory.array(values.map { scalar($0) }))
+        case .regex(let pattern): .regex(try regex(pattern))
+        case .lt(let number): .lt(number)
+        case .lte(let number): .lte(number)
+        case .gt(let number): .gt(number)
+        case .gte(let number): .gte(number)
+        case .contains(let value): .contains(scalar(value))
+        case .exists(let wanted): .exists(wanted)
+        }
+    }
+
+    // MARK: models
+
+    /// Every name a client may ask for: aliases of upstreams in file order, then names that routes map.
+    mutating func modelListing() -> (models: [PlanModel], body: Bytes, single: [Bytes]) {
+        var seen: Set<String> = []
+        var listed: [(name: String, id: String, owner: String)] = []
+        for upstream in configuration.upstreams where upstream.type != .http {
+            for model in upstream.models where seen.insert(model.alias).inserted { listed.append((model.alias, model.id, upstream.name)) }
+        }
+        for route in configuration.routes {
+            for (from, to) in route.modelMap.sorted(by: { $0.key < $1.key }) where seen.insert(from).inserted { listed.append((from, to, route.id)) }
+        }
+        var models: [PlanModel] = []
+        var single: [Bytes] = []
+        var texts: [String] = []
+        for entry in listed {
+            let text = "{\"id\":\(Self.jsonString(entry.name)),\"object\":\"model\",\"created\":0,\"owned_by\":\(Self.jsonString(entry.owner))}"
+            texts.append(text)
+            models.append(PlanModel(name: memory.text(entry.name), id: memory.text(entry.id), label: registry.label(.model, entry.id)))
+            single.append(memory.text(text))
+        }
+        return (models, memory.text("{\"object\":\"list\",\"data\":[" + texts.joined(separator: ",") + "]}"), single)
+    }
+}

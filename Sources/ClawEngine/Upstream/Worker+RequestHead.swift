@@ -1,0 +1,160 @@
+// The head of the request as it goes upstream: the client's end-to-end fields, less what is the gateway's business (credentials, hop-by-hop fields,
+// internal names), plus the key, the ids and the fields the upstream's configuration adds. Written once for both transports.
+import CClaw
+import ClawConfig
+import ClawWire
+import Glibc
+
+extension Worker {
+    /// Upper bound of what `writeFields` and `writeTarget` write together.
+    func requestHeadBound(_ exchange: UnsafeMutablePointer<Exchange>, _ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
+        let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
+        // Values can only shrink; the fixed part covers method, version, our own fields and the client's address.
+        return Int(exchange.pointee.headLength) + exchange.pointee.path.count + endpoint.pointee.basePath.count + endpoint.pointee.hostLine.count
+            + endpoint.pointee.origin.count + upstream.pointee.headerLines.count + 1024 + keyBytes(exchange, upstream)
+    }
+
+    private func keyBytes(_ exchange: UnsafeMutablePointer<Exchange>, _ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
+        let key = exchange.pointee.attempts[exchange.pointee.attemptCount - 1].key
+        return key >= 0 ? upstream.pointee.keys[Int(key)].pointee.headerLine.count : 0
+    }
+
+    /// Base path, path and query. For model upstreams the base URL stands for the API's root, so the "/v1" of our own path gives way to it.
+    func writeTarget(_ exchange: UnsafeMutablePointer<Exchange>, _ upstream: UnsafeMutablePointer<PlanUpstream>, _ writer: inout TextWriter) {
+        let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
+        var path = exchange.pointee.path
+        let start = writer.count
+        if exchange.pointee.method == .options, path.count == 1, path[0] == 42 {
+            writer.put("*")
+            return
+        }
+        if upstream.pointee.isModel {
+            let version: StaticString = "/v1"
+            if path.count >= 3, memcmp(path.baseAddress, version.utf8Start, 3) == 0, path.count == 3 || path[3] == 47 {
+                path = UnsafeRawBufferPointer(rebasing: path[3...])
+            }
+        } else {
+            let strip = exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.stripPrefix
+            if strip.count > 0, path.count >= strip.count, memcmp(path.baseAddress, strip.base, strip.count) == 0,
+                path.count == strip.count || path[strip.count] == 47
+            {
+                path = UnsafeRawBufferPointer(rebasing: path[strip.count...])
+            }
+        }
+        writer.put(endpoint.pointee.basePath)
+        writer.put(path)
+        if writer.count == start { writer.put(byte: 47) }
+        if exchange.pointee.hasQuery {
+            writer.put(byte: 63)
+            writer.put(exchange.pointee.query)
+        }
+    }
+
+    /// All field lines but Host and Content-Length, each with CRLF.
+    func writeFields(_ index: UInt32, _ upstream: UnsafeMutablePointer<PlanUpstream>, _ writer: inout TextWriter) {
+        let exchange = exchanges.base + Int(index)
+        restoreHead(index)
+        let head = requestHead
+        let base = exchange.pointee.headBase
+        let fields = head.fields
+        let isModel = upstream.pointee.isModel
+        let key = exchange.pointee.attempts[exchange.pointee.attemptCount - 1].key
+        for at in 0..<head.fieldCount {
+            let field = fields + at
+            switch field.pointee.name {
+            case .host, .connection, .contentLength, .transferEncoding, .keepAlive, .te, .trailer, .upgrade, .proxyConnection, .proxyAuthorization,
+                .proxyAuthenticate, .expect, .http2Settings, .xRequestId, .traceparent, .xOpenclaw, .xForwardedFor, .xForwardedProto, .xForwardedHost,
+                .xForwardedPort, .forwarded, .xRealIp:
+                continue
+            case .authorization, .xApiKey, .apiKey, .xGoogApiKey:
+                // A client's credentials are for the gateway. Only a plain API backend without a key of ours gets them.
+                if isModel || key >= 0 { continue }
+            case .cookie, .acceptEncoding:
+                // A model's answer is read along, so it must come uncompressed.
+                if isModel { continue }
+            case .tracestate:
+                break
+            case .other:
+                if field.pointee.hasUnderscore { continue }
+            default: break
+            }
+            if head.connectionNameCount > 0, isNamedByConnection(head, base, field) { continue }
+            if upstream.pointee.headerNames.count > 0, isReplaced(upstream, base, field) { continue }
+            writer.put(base + Int(field.pointee.nameOffset), Int(field.pointee.nameLength))
+            writer.put(byte: 58)
+            writer.put(byte: 32)
+            writer.put(base + Int(field.pointee.valueOffset), Int(field.pointee.valueLength))
+            writer.put(byte: 13)
+            writer.put(byte: 10)
+        }
+        if key >= 0 { writer.put(upstream.pointee.keys[Int(key)].pointee.headerLine) }
+        writer.put(upstream.pointee.headerLines)
+        writer.put("x-request-id: ")
+        withUnsafeBytes(of: exchange.pointee.requestID) {
+            writer.put($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), Int(exchange.pointee.requestIDLength))
+        }
+        writer.put("\r\ntraceparent: 00-")
+        writer.put(hex: exchange.pointee.traceHigh, digits: 16)
+        writer.put(hex: exchange.pointee.traceLow, digits: 16)
+        writer.put(byte: 45)
+        writer.put(hex: nextRandom() | 1, digits: 16)
+        writer.put(byte: 45)
+        writer.put(hex: UInt64(exchange.pointee.traceFlags), digits: 2)
+        writer.put("\r\nvia: 1.1 openclaw-")
+        writer.put(hex: instance, digits: 16)
+        writer.put("\r\n")
+        if !isModel {
+            writer.put("x-forwarded-for: ")
+            write(connections.base[Int(exchange.pointee.connection)].peer, &writer)
+            writer.put("\r\nx-forwarded-proto: http\r\n")
+            if head.hostLength > 0 {
+                writer.put("x-forwarded-host: ")
+                writer.put(base + head.hostOffset, head.hostLength)
+                writer.put("\r\n")
+            }
+        }
+    }
+
+    private func isNamedByConnection(_ head: RequestHead, _ base: UnsafePointer<UInt8>, _ field: UnsafeMutablePointer<HTTPField>) -> Bool {
+        for at in 0..<head.connectionNameCount {
+            let named = head.connectionNames[at]
+            if named.length == Int(field.pointee.nameLength), Self.sameName(base + named.offset, base + Int(field.pointee.nameOffset), named.length) { return true }
+        }
+        return false
+    }
+
+    private func isReplaced(_ upstream: UnsafeMutablePointer<PlanUpstream>, _ base: UnsafePointer<UInt8>, _ field: UnsafeMutablePointer<HTTPField>) -> Bool {
+        for at in 0..<upstream.pointee.headerNames.count {
+            let name = upstream.pointee.headerNames[at].pointee
+            if name.count == Int(field.pointee.nameLength), Self.sameName(name.base, base + Int(field.pointee.nameOffset), name.count) { return true }
+        }
+        return false
+    }
+
+    static func sameName(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        for at in 0..<count where (a[at] | 32) != (b[at] | 32) { return false }
+        return true
+    }
+
+    /// An address as text, at most 45 bytes.
+    func write(_ peer: PeerAddress, _ writer: inout TextWriter) {
+        switch peer.family {
+        case 4:
+            for shift in 0..<4 {
+                if shift > 0 { writer.put(byte: 46) }
+                writer.put(number: (peer.low >> UInt64(shift * 8)) & 255)
+            }
+        case 6:
+            var raw = in6_addr()
+            withUnsafeMutableBytes(of: &raw) {
+                $0.storeBytes(of: peer.high, as: UInt64.self)
+                $0.storeBytes(of: peer.low, toByteOffset: 8, as: UInt64.self)
+            }
+            writer.at.withMemoryRebound(to: CChar.self, capacity: 46) { text in
+                _ = inet_ntop(AF_INET6, &raw, text, 46)
+            }
+            writer.at += strlen(UnsafeRawPointer(writer.at).assumingMemoryBound(to: CChar.self))
+        default: writer.put("unix")
+        }
+    }
+}
