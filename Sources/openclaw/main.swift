@@ -4,6 +4,7 @@ struct OpenClaw: ParsableCommand {
         commandName: "openclaw",
         subcommands: [
             Mock.self,
+            Bench.self,
         ]
     )
 }
