@@ -1,3 +1,11 @@
 import ArgumentParser
-struct OpenClaw: ParsableCommand { static let configuration = CommandConfiguration(commandName: "openclaw") }
+struct OpenClaw: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "openclaw",
+        subcommands: [
+            Mock.self,
+            Bench.self,
+        ]
+    )
+}
 OpenClaw.main()

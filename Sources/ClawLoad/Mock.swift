@@ -1,2 +1,0 @@
-import CClaw
-import ClawWire
