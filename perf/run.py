@@ -85,16 +85,16 @@ def main():
             results.absent[peer.name] = str(reason)
             say(f"{peer.name} is left out: {reason}")
 
-    bench = figures.Bench(up, cores, work, options.seconds, options.rounds, results, say)
+    bench = figures.Bench(up, cores, work, options.seconds, options.rounds, not options.quick, results, say)
     foreign = machine.ForeignLoad(process.cpu_of_all)
     fast = bench.start([peer for peer in present if not peer.slow])
-    if chosen:
+    if chosen and fast:
         bench.measure(chosen, fast)
     for peer in fast:
         peer.child.stop()
-    if not only or "memory" in only:
+    if fast and (not only or "memory" in only):
         say("memory and start: each peer alone")
-        bench.memory(fast, min(options.idle, limit - 200), min(options.streams, limit // 2 - 200), 1 if options.quick else 3)
+        bench.memory(fast, min(options.idle, limit - 200), min(options.streams, limit // 2 - 200))
     # The slow ones last and alone: what they do in the background must not sit on the others' core.
     for peer in [peer for peer in present if peer.slow]:
         slow_scenarios = [scenario for scenario in chosen if scenario.slow_peers]

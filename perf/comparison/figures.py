@@ -7,7 +7,7 @@ import dataclasses
 import statistics
 import time
 
-from . import load, process
+from . import load, machine, process
 from .peers import Absent
 
 KIB = 1024
@@ -27,8 +27,8 @@ class Scenario:
 
 def plain(connections, size, kind="plain", **options):
     def run(target, bench, warm):
-        seconds = bench.seconds
-        return load.plain(target, kind, connections, size, seconds, bench.cores, bench.folder, warm)
+        return load.plain(target, kind, connections, size, target.seconds or bench.seconds, bench.cores, bench.folder,
+                          target.warm_seconds if warm else 0)
     label = f"{size // KIB} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
     if kind == "plain":
         return Scenario(f"plain-{connections}", f"{connections} connection{'s' if connections > 1 else ''}, {label} body", run, **options)
@@ -90,14 +90,16 @@ class Results:
 class Bench:
     """A run: what is up, where it goes, how long a round is."""
 
-    def __init__(self, upstreams, cores, folder, seconds, rounds, results, say):
+    def __init__(self, upstreams, cores, folder, seconds, rounds, warm_all, results, say):
         self.upstreams, self.cores, self.folder, self.seconds = upstreams, cores, folder, seconds
         self.rounds, self.results, self.say = rounds, results, say
+        # False: only the first scenario is warmed up, for quick runs.
+        self.warm_all = warm_all
 
     def direct(self):
         """The upstream itself as a target."""
         class Direct:
-            name, port, child = "direct", self.upstreams.port, None
+            name, port, child, seconds, warm_seconds, rounds_max = "direct", self.upstreams.port, None, 0, 1, 99
             path = staticmethod(lambda kind: "/v1/chat/completions")
             model = staticmethod(lambda kind: f"perf-{kind}")
             cpu = staticmethod(lambda: 0)
@@ -140,40 +142,35 @@ class Bench:
                 # Every round starts with another peer, so none always follows the same neighbour.
                 shift = turn % len(targets)
                 for target in targets[shift:] + targets[:shift]:
+                    if turn >= target.rounds_max:
+                        continue
                     if target.child and target.child.ended():
                         self.results.trouble(scenario.name, target.name, f"it ended: {target.child.last_words()}")
                         continue
-                    self.once(scenario, target, warm=turn == 0)
+                    self.once(scenario, target, warm=turn == 0 and (self.warm_all or scenario.name == "plain-64"))
 
-    def memory(self, peers, idle, open_streams, starts):
-        """Each peer alone and fresh: time from start to the first answer, RSS at rest, then growth per connection held."""
+    def memory(self, peers, idle, open_streams):
+        """Each peer alone, and fresh for each figure: what one load leaves in the allocator must not serve the next. Time from start to the
+        first answer and RSS at rest are taken at each of the starts."""
+        self.upstreams.pace(interval_us=1_000_000, burst=1, count=0)
         for peer in peers:
-            times, child = [], None
-            try:
-                for _ in range(starts):
-                    if child:
-                        child.stop()
-                    child, milliseconds = process.start_peer(peer, self.cores)
-                    times.append(milliseconds)
-            except Absent as reason:
-                self.results.trouble("rest", peer.name, str(reason))
-                continue
-            peer.child = child
-            time.sleep(0.5)
-            resident, proportional = load.machine.memory_kib(child.processes())
-            self.results.add("rest", peer.name, {"rss_mib": resident / KIB, "pss_mib": proportional / KIB,
-                                                 "start_ms": statistics.median(times)})
-            self.say(f"    {peer.name:<18} start {statistics.median(times):.0f} ms, {resident / KIB:.1f} MiB at rest")
-            self.upstreams.pace(interval_us=1_000_000, burst=1, count=0)
             for name, what, count in (("idle-connection", "hold", idle), ("open-stream", "streams", open_streams)):
+                try:
+                    peer.child, milliseconds = process.start_peer(peer, self.cores)
+                except Absent as reason:
+                    self.results.trouble("rest", peer.name, str(reason))
+                    break
+                time.sleep(0.5)
+                resident, proportional = machine.memory_kib(peer.child.processes())
+                self.results.add("rest", peer.name, {"rss_mib": resident / KIB, "pss_mib": proportional / KIB, "start_ms": milliseconds})
+                self.say(f"    {peer.name:<18} start {milliseconds:.0f} ms, {resident / KIB:.1f} MiB at rest")
                 try:
                     # A little traffic first: what the first requests allocate once is not the price of a connection.
                     load.held(peer, what, 32, self.cores, self.folder, settle=0.2)
                     figures = load.held(peer, what, count, self.cores, self.folder, settle=2.0)
+                    self.results.add(name, peer.name, figures)
+                    self.say(f"    {peer.name:<18} {name}: {figures['kib_each']:.2f} KiB each of {figures['connections']}")
                 except load.Trouble as trouble:
                     self.results.trouble(name, peer.name, str(trouble))
                     self.say(f"    {peer.name:<18} {name}: {trouble}")
-                    continue
-                self.results.add(name, peer.name, figures)
-                self.say(f"    {peer.name:<18} {name}: {figures['kib_each']:.2f} KiB each of {figures['connections']}")
-            child.stop()
+                peer.child.stop()

@@ -41,8 +41,20 @@ def chat_body(size, model):
     return start + text + end
 
 
+def quieten(target, patience=5.0):
+    """Waits until a target has done with what the load before left in flight: under 5 % of a core."""
+    until = time.monotonic() + patience
+    spent = target.cpu()
+    while time.monotonic() < until:
+        time.sleep(0.05)
+        now = target.cpu()
+        if now - spent < 2_500_000:
+            return
+        spent = now
+
+
 def plain(target, kind, connections, size, seconds, cores, folder, warm):
-    """Closed-loop requests by wrk for whole `seconds`, with `warm` after a second that fills the pools. CPU is read over the whole run, the
+    """Closed-loop requests by wrk for whole `seconds`, after `warm` seconds that fill the pools (0: none). CPU is read over the whole run, the
     set-up of the client's connections included."""
     body = folder / f"body-{size}-{target.model(kind).replace(':', '-')}.json"
     if not body.exists():
@@ -63,7 +75,8 @@ def plain(target, kind, connections, size, seconds, cores, folder, warm):
         return json.loads(line[8:])
 
     if warm:
-        run(1)
+        run(warm)
+        quieten(target)
     before = target.cpu()
     figures = run(seconds)
     spent = target.cpu() - before

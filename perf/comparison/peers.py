@@ -42,7 +42,11 @@ class Peer:
     """One proxy. `upstreams` maps each kind to the port of its upstream, `ports` hands out free ports, `folder` is its own."""
     name = ""
     slow = False
-    """True for peers of thousands of microseconds a request: short rounds, small numbers of connections, left out of quick runs."""
+    """True for peers of hundreds of microseconds a request and more: one scenario, one round, after the others and alone."""
+    rounds_max = 99
+    seconds = 0
+    """Length of its rounds where it needs longer ones than the others; 0: the run's."""
+    warm_seconds = 1
 
     def __init__(self, folder, upstreams, ports, venv):
         self.folder, self.upstreams, self.venv = folder / self.name, upstreams, venv
@@ -146,7 +150,7 @@ defaults
 
 
 class Envoy(Peer):
-    name = "envoy"
+    name, rounds_max = "envoy", 1
 
     def version(self):
         return version_in(output_of(self.binary(), "--version"), r"/(\d+\.\d+\.\d+)")
@@ -287,7 +291,8 @@ api_key_location = "none"
 
 
 class LiteLLM(Peer):
-    name, slow = "litellm", True
+    """Its first requests are slower by far (it loads as it goes), and 64 requests in flight at the end must be few beside those done."""
+    name, slow, seconds, warm_seconds = "litellm", True, 10, 6
 
     def version(self):
         return self.venv.version("litellm")
@@ -298,7 +303,8 @@ class LiteLLM(Peer):
         models = "".join(f"""
   - model_name: {MODELS[kind]}
     litellm_params: {{ model: openai/{MODELS[kind]}, api_base: "http://127.0.0.1:{self.upstreams[kind]}/v1", api_key: sk-perf }}""" for kind in KINDS)
-        config = self.write("litellm.yaml", f"model_list:{models}\nlitellm_settings: {{ telemetry: false, request_timeout: 600 }}\n")
+        config = self.write("litellm.yaml", f"model_list:{models}\nlitellm_settings: {{ telemetry: false, request_timeout: 600 }}\n"
+                            "general_settings: { dangerously_permit_weak_or_unset_master_key: true }\n")
         self.environment |= {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONDONTWRITEBYTECODE": "1"}
         return [str(self.venv.python.with_name("litellm")), "--config", config, "--host", "127.0.0.1", "--port", str(self.port["plain"]),
                 "--num_workers", "1", "--telemetry", "False"]

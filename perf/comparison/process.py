@@ -2,6 +2,7 @@
 child is ended with its whole session, by process id."""
 import atexit
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from . import machine
 from .peers import Absent
 
 _running = []
+_unreaped = 0.0
+"""CPU nanoseconds of ended processes that nobody of ours waited for (a peer's workers), which the kernel's sum of children leaves out."""
 
 
 class Child:
@@ -40,6 +43,7 @@ class Child:
             return
         _running.remove(self)
         family = self.processes()
+        spent, reaped = machine.cpu_nanoseconds(family), _reaped()
         for end in (signal.SIGTERM, signal.SIGKILL):
             for process in family:
                 try:
@@ -58,12 +62,20 @@ class Child:
             break
         if self.process.poll() is None:
             self.process.wait()
+        global _unreaped
+        _unreaped += max(0.0, spent - (_reaped() - reaped))
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
                 try:
                     pipe.close()
                 except OSError:
                     pass
+
+
+def _reaped():
+    """CPU nanoseconds of all children that have ended and were waited for, theirs included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1e9
 
 
 def _alive(process):
@@ -90,8 +102,8 @@ def install_cleanup():
 
 
 def cpu_of_all():
-    """CPU of everything that runs for this measurement, ourselves included."""
-    return machine.cpu_nanoseconds(machine.tree(os.getpid())) + sum(machine.cpu_nanoseconds(child.processes()) for child in _running)
+    """CPU nanoseconds of everything that ran for this measurement, ourselves included."""
+    return machine.cpu_nanoseconds(machine.tree(os.getpid())) + _reaped() + _unreaped
 
 
 def free_ports(first=21000):

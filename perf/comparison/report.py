@@ -95,6 +95,10 @@ def conditions(doc):
         f"{doc['date']}, {doc['rounds']} interleaved round{'s' if doc['rounds'] > 1 else ''} of {doc['seconds_per_round']} s, medians. "
         "Versions: " + ", ".join(f"{name} {version}" for name, version in doc["versions"].items()) + ".",
     ]
+    singles = [name for name in doc["peers"] if doc["rounds"] > 1 and max(len(one.get(name, [])) for scenario, one in doc["all_rounds"].items()
+                                                                     if scenario != "rest") == 1]
+    if singles:
+        lines.append(f"One round only: {', '.join(singles)}.")
     if facts["foreign_load"] > 0.03:
         lines.append(f"Other processes took {facts['foreign_load']:.0%} of the machine during this run: not for publishing.")
     lines += [f"Not measured: {name} ({reason})." for name, reason in doc["absent"].items()]
