@@ -35,9 +35,11 @@ class Upstreams:
                 self.description = "nginx"
                 command = self._nginx(folder, plain_port, large_port, next(ports))
             else:
+                # 406 bytes of text make an answer of about 970, the size nginx answers with.
                 self.description = "openclaw mock"
                 large_port = plain_port
-                command = [binary, "mock", "--listen", f"127.0.0.1:{plain_port}", "--workers", "1"]
+                command = [binary, "mock", "--address", "127.0.0.1", "--port", str(plain_port), "--threads", "1", "--backend", "epoll",
+                           "--answer-bytes", "406"]
             self.children.append(process.Child(command, folder / "plain.log"))
         self.port = {"plain": plain_port, "large": large_port, "stream": stream_port}
         until = time.monotonic() + 5
