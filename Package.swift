@@ -40,7 +40,7 @@ let package = Package(
         ),
         .testTarget(name: "CClawTests", dependencies: ["CClaw"]),
         .testTarget(name: "ClawWireTests", dependencies: ["ClawWire"]),
-        .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"]),
+        .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"], exclude: ["Golden"]),
         .testTarget(name: "ClawEngineTests", dependencies: ["ClawEngine", "ClawWire", "ClawConfig", "CClaw"]),
         .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad"]),
     ],

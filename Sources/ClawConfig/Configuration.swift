@@ -1,12 +1,13 @@
 // The checked configuration: what openclaw.yaml says, typed, complete with defaults and free of contradictions. Everything downstream
 // (the engine's compiled plan) is made from this value and nothing else. Times are nanoseconds, sizes are bytes.
 
-/// A secret: prints as *** plus its last four characters wherever it could be printed.
-public struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible {
+/// A secret: prints as *** plus its last four characters wherever it could be printed, by reflection (`dump`) too.
+public struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     public let value: String
     public init(_ value: String) { self.value = value }
     public var description: String { value.utf8.count > 8 ? "***" + String(value.suffix(4)) : "***" }
     public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }
 
 public struct Configuration: Sendable {

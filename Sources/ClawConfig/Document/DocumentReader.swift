@@ -44,9 +44,27 @@ struct DocumentReader {
         return try withUnsafePointer(to: &nothing) { nothing throws(DocumentError) in
             yaml_parser_set_input_string(parser, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? nothing, bytes.count)
             var reader = DocumentReader(parser: parser)
-            let root = try reader.readStream()
-            return (root, reader.problems)
+            do throws(DocumentError) {
+                let root = try reader.readStream()
+                return (root, reader.problems)
+            } catch {
+                throw explained(error, parser, bytes)
+            }
         }
+    }
+
+    /// The place and the hint that libyaml does not give.
+    private static func explained(_ error: DocumentError, _ parser: UnsafeMutablePointer<yaml_parser_t>, _ bytes: UnsafeRawBufferPointer) -> DocumentError {
+        var error = error
+        if parser.pointee.error == YAML_READER_ERROR {
+            error.place = place(of: min(Int(clamping: parser.pointee.problem_offset), bytes.count), in: bytes)
+        }
+        // `{key: ${NAME}}`: to YAML the brace behind the dollar sign opens a map.
+        if error.message.contains("flow"), error.place.line > 0 {
+            let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", maxSplits: error.place.line, omittingEmptySubsequences: false)
+            if lines.count >= error.place.line, lines[error.place.line - 1].contains("${") { error.message += "; inside { } and [ ], quote \"${…}\"" }
+        }
+        return error
     }
 
     private init(parser: UnsafeMutablePointer<yaml_parser_t>) { self.parser = parser }
@@ -93,8 +111,7 @@ struct DocumentReader {
     private func problem() -> DocumentError {
         let raw = parser.pointee
         if raw.error == YAML_READER_ERROR {
-            return DocumentError(place: Place(line: Int(raw.mark.line) + 1, column: Int(raw.mark.column) + 1),
-                                 message: raw.problem.map { String(cString: $0) } ?? "unreadable text")
+            return DocumentError(place: Place(), message: raw.problem.map { String(cString: $0) } ?? "unreadable text")
         }
         if raw.error == YAML_MEMORY_ERROR { return DocumentError(place: Place(), message: "out of memory") }
         var message = raw.problem.map { String(cString: $0) } ?? "not YAML"
@@ -218,16 +235,16 @@ struct DocumentReader {
 
     /// UTF-8 (RFC 3629) and a bounded number of directives; one pass.
     private static func checkText(_ bytes: UnsafeRawBufferPointer) throws(DocumentError) {
-        var line = 1, lineStart = 0, directives = 0, index = 0
+        var lineStart = 0, directives = 0, index = 0
         let count = bytes.count
         while index < count {
             let byte = bytes[index]
             if byte < 0x80 {
-                if byte == 0x0A { line += 1; lineStart = index + 1 }
+                if byte == 0x0A { lineStart = index + 1 }
                 if byte == 0x25 && index == lineStart {
                     directives += 1
                     guard directives <= Limit.directivesMax else {
-                        throw DocumentError(place: Place(line: line, column: 1), message: "too many lines that begin with %, limit \(Limit.directivesMax)")
+                        throw DocumentError(place: place(of: index, in: bytes), message: "too many lines that begin with %, limit \(Limit.directivesMax)")
                     }
                 }
                 index += 1
@@ -235,10 +252,18 @@ struct DocumentReader {
             }
             let length = sequenceLength(bytes, at: index)
             guard length > 0 else {
-                throw DocumentError(place: Place(line: line, column: index - lineStart + 1), message: "not UTF-8 at byte \(index)")
+                throw DocumentError(place: place(of: index, in: bytes), message: "not UTF-8 at byte \(index)")
             }
             index += length
         }
+    }
+
+    private static func place(of offset: Int, in bytes: UnsafeRawBufferPointer) -> Place {
+        var place = Place(line: 1, column: 1)
+        for byte in bytes[..<offset] {
+            if byte == 0x0A { place = Place(line: place.line + 1, column: 1) } else if byte & 0xC0 != 0x80 { place.column += 1 }
+        }
+        return place
     }
 
     /// Length of the well-formed sequence that begins at `index`, 0 if there is none (Unicode 15, table 3-7).

@@ -9,6 +9,8 @@ enum Canonical {
     case array([Canonical])
     case text(String)
     case secret(Secret)
+    /// Text with a secret in it, and how it is shown.
+    case concealing(String, shown: String)
     case integer(Int)
     case decimal(Double)
     case flag(Bool)
@@ -48,6 +50,8 @@ enum Canonical {
             case .masked: Self.quote(secret.description, to: &output)
             case .digested: Self.quote("sha256:" + SHA256.hex(of: Array(secret.value.utf8)), to: &output)
             }
+        case .concealing(let text, let shown):
+            Self.quote(secrets == .masked ? shown : "sha256:" + SHA256.hex(of: Array(text.utf8)), to: &output)
         case .integer(let value): output += String(value)
         case .decimal(let value): output += Self.number(value)
         case .flag(let value): output += value ? "true" : "false"

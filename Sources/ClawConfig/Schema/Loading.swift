@@ -29,7 +29,21 @@ final class Loading {
 
     private func add(_ severity: ConfigurationIssue.Severity, _ place: Place, _ key: String, _ message: String) {
         guard issues.count < Self.issuesMax else { return }
-        issues.append(.init(severity: severity, file: file, line: place.line, column: place.column, key: key, message: message))
+        issues.append(.init(severity: severity, file: file, line: place.line, column: place.column, key: Self.printable(key, 200), message: Self.printable(message, 1000)))
+    }
+
+    /// Text of a file as it may stand on one line of a terminal or log: nothing that moves the cursor, forges a line or turns its direction.
+    static func printable(_ text: String, _ scalarsMax: Int) -> String {
+        var output = "", count = 0
+        for scalar in text.unicodeScalars {
+            count += 1
+            if count > scalarsMax { return output + "…" }
+            switch scalar.value {
+            case 0..<0x20, 0x7F..<0xA0, 0x2028...0x202E, 0x2066...0x2069: output += "?"
+            default: output.unicodeScalars.append(scalar)
+            }
+        }
+        return output
     }
 
     // MARK: Scalars
@@ -42,9 +56,7 @@ final class Loading {
         /// For messages: never the value of a reference, which may be a secret in the wrong place.
         var shown: String {
             guard names.isEmpty else { return "the value of \(names.joined(separator: " and "))" }
-            var shown = ""
-            for scalar in string.unicodeScalars.prefix(60) { shown += scalar.value < 0x20 || scalar.value == 0x7F ? "?" : String(scalar) }
-            if string.unicodeScalars.count > 60 { shown += "…" }
+            let shown = Loading.printable(string, 60)
             return isPlain ? shown : "\"\(shown)\""
         }
     }
@@ -117,8 +129,9 @@ enum Scalars {
 
     static func numberHint(_ text: String) -> String {
         let digits = text.hasPrefix("-") || text.hasPrefix("+") ? text.dropFirst() : Substring(text)
-        guard let first = digits.utf8.first, (0x30...0x39).contains(first), decimal(text) == nil else { return "" }
-        return "; numbers are written in plain decimal"
+        guard let first = digits.utf8.first, (0x30...0x39).contains(first) else { return "" }
+        if isDigits(digits), text.first != "+", digits.count == 1 || first != 0x30 { return "" }
+        return isDecimal(text, fraction: true) ? "; expected a whole number" : "; numbers are written in plain decimal"
     }
 
     private static func isDecimal(_ text: String, fraction: Bool) -> Bool {

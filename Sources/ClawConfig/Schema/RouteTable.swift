@@ -118,7 +118,7 @@ enum RouteTable {
                    },
                    write: { _ in nil }).required(),
         ])
-        return Option(key: "strategy", type: "map", doc: "Which upstreams answer, in which manner.", children: table.rows(Strategy()),
+        return Option(key: "strategy", type: "a map with upstreams", doc: "Which upstreams answer, in which manner.", children: table.rows(Strategy()),
                       read: { route, node, key, loading in
                           var strategy = Strategy()
                           table.read(node, into: &strategy, at: key, loading)
@@ -161,8 +161,10 @@ enum RouteTable {
     }
 
     private static func writeStrategy(_ route: Route, _ names: [String]) -> Canonical {
-        .object(["type": .text(route.strategy.rawValue), "upstreams": .array(route.targets.map { target in
-            var entry: [String: Canonical] = ["name": .text(names.indices.contains(target.upstream) ? names[target.upstream] : ""), "weight": .integer(target.weight)]
+        let isWeighted = route.strategy == .weightedRandom || route.strategy == .weightedRoundRobin
+        return .object(["type": .text(route.strategy.rawValue), "upstreams": .array(route.targets.map { target in
+            var entry: [String: Canonical] = ["name": .text(names.indices.contains(target.upstream) ? names[target.upstream] : "")]
+            if isWeighted { entry["weight"] = .integer(target.weight) }
             if let model = target.model { entry["model"] = .text(model) }
             return .object(entry)
         })])

@@ -53,7 +53,7 @@ enum ServerTable {
                    } else if let value = Scalars.integer(text.string), (1...1024).contains(value) {
                        server.workers = value
                    } else {
-                       loading.error(node.place, key, "expected auto or 1…1024, found \(text.shown)")
+                       loading.error(node.place, key, "expected auto or 1…1024, found \(text.shown)\(Scalars.numberHint(text.string))")
                    }
                },
                write: { $0.workers.map { .integer($0) } ?? .text("auto") })

@@ -10,8 +10,10 @@ enum Suggestion {
             let known = folded(candidate)
             var distance = distance(wanted, known)
             // `timeout` for `timeout_seconds`: many edits, but nothing else can be meant.
-            if distance > 2, wanted.count >= 4, known.starts(with: wanted) || wanted.starts(with: known) && known.count >= 4 { distance = 2 }
-            if distance <= max(1, min(wanted.count, known.count) / 3) || (distance == 2 && wanted.count >= 4), distance < best?.distance ?? .max {
+            if distance > 2, min(wanted.count, known.count) >= 3, known.starts(with: wanted) || wanted.starts(with: known) { distance = 2 }
+            // `retry` for `retries`: the same stem.
+            if distance == 3, wanted.prefix(4) == known.prefix(4), wanted.count >= 4 { distance = 2 }
+            if distance <= max(1, min(wanted.count, known.count) / 3) || (distance == 2 && wanted.count >= 3), distance < best?.distance ?? .max {
                 best = (candidate, distance)
             }
         }

@@ -73,7 +73,7 @@ enum UpstreamTable {
             .integer("max_connections_per_endpoint", 0...100_000, \.connectionsPerEndpointMax, "Connections per endpoint and worker; 0: no limit."),
             .flag("stream_usage", \.streamUsage, "Ask for token usage in event streams (`stream_options.include_usage`). Default: as the type does it."),
             proxy(),
-            .section("tls", \.tls, tls(), UpstreamTLS(), "TLS towards the upstream."),
+            tlsSection(),
             .later("cost_per_million_input_tokens", "USD."),
             .later("cost_per_million_output_tokens", "USD."),
             .later("cost_per_million_cached_input_tokens", "USD."),
@@ -85,6 +85,13 @@ enum UpstreamTable {
             .later("region", "Label for routing."),
             .later("tier", "Label for routing."),
         ])
+    }
+
+    /// Shown only where it has an effect.
+    private static func tlsSection() -> Option<Upstream> {
+        let section = Option<Upstream>.section("tls", \.tls, tls(), UpstreamTLS(), "TLS towards the upstream.")
+        return Option(key: section.key, type: section.type, doc: section.doc, children: section.children, read: section.read,
+                      write: { $0.endpoints.contains(where: \.isTLS) ? section.write($0) : nil })
     }
 
     private static func tls() -> Table<UpstreamTLS> {
@@ -147,8 +154,8 @@ enum UpstreamTable {
         } catch {
             // A URL with a user name may hold a password; then neither the text nor what the parser says of it is repeated.
             let isQuotable = !text.string.utf8.contains(UInt8(ascii: "@")) && !text.string.utf8.contains(UInt8(ascii: "?")) && text.names.isEmpty
-            loading.error(node.place, key, "expected an http or https URL" + (isQuotable ? ", found \(text.shown): \(error.message)"
-                : " without user information, query and fragment" + (text.names.isEmpty ? "" : ", found \(text.shown)")))
+            loading.error(node.place, key, isQuotable ? error.message : "expected an http or https URL"
+                + (" without user information, query and fragment" + (text.names.isEmpty ? "" : ", found \(text.shown)")))
             return nil
         }
     }
@@ -261,7 +268,12 @@ enum UpstreamTable {
                    }
                    upstream.proxy = text.string
                },
-               write: { $0.proxy.map { proxy in proxy.utf8.contains(UInt8(ascii: "@")) ? .secret(Secret(proxy)) : .text(proxy) } })
+               write: { upstream in
+                   guard let proxy = upstream.proxy, let at = proxy.lastIndex(of: "@"), let slashes = proxy.firstRange(of: "://") else {
+                       return upstream.proxy.map { .text($0) }
+                   }
+                   return .concealing(proxy, shown: proxy[..<slashes.upperBound] + "***" + proxy[at...])
+               })
     }
 
     // MARK: The whole

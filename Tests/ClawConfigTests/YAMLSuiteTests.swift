@@ -1,0 +1,106 @@
+import Foundation
+import Testing
+@testable import ClawConfig
+
+/// The YAML test suite against our reader. We read less than YAML 1.2 on purpose (no tags, no complex keys, one document), so the
+/// differences are listed in Golden/yaml-differences.txt; the list may not grow. OPENCLAW_UPDATE_GOLDEN=1 writes it anew.
+@Suite(.enabled(if: Workspace.shared != nil, "shared test data is not there; set OPENCLAW_SHARED")) struct YAMLSuiteTests {
+    struct Case {
+        var id: String
+        var text: String
+        var mustFail: Bool
+        var json: String?
+        var tags: [String]
+    }
+
+    static let differences = Workspace.package.appendingPathComponent("Tests/ClawConfigTests/Golden/yaml-differences.txt")
+
+    static func cases() throws -> [Case] {
+        let folder = try Workspace.scratch()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let archive = try #require(Workspace.shared).appendingPathComponent("suites/yaml/yaml-test-suite-src.tar.gz")
+        let tar = Process()
+        tar.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        tar.arguments = ["tar", "-xzf", archive.path, "-C", folder.path]
+        try tar.run()
+        tar.waitUntilExit()
+        let source = folder.appendingPathComponent("src")
+        var cases: [Case] = []
+        for name in try FileManager.default.contentsOfDirectory(atPath: source.path).sorted() {
+            let bytes = try Array(Data(contentsOf: source.appendingPathComponent(name)))
+            let root = try bytes.withUnsafeBytes { try DocumentReader.read($0).root }
+            var inherited: [String: DocumentNode] = [:]
+            for (index, item) in (root?.items ?? []).enumerated() {
+                inherited["fail"] = nil
+                for member in item.members ?? [] { inherited[member.key] = member.value }
+                func text(_ key: String) -> String? { if case .scalar(let text, _)? = inherited[key]?.value { text } else { nil } }
+                guard text("skip") == nil, let yaml = text("yaml") else { continue }
+                cases.append(Case(id: "\(name.dropLast(5))#\(index)", text: original(yaml), mustFail: text("fail") == "true",
+                                  json: text("json").flatMap { $0.isEmpty ? nil : $0 }, tags: (text("tags") ?? "").split(separator: " ").map(String.init)))
+            }
+        }
+        return cases
+    }
+
+    /// The suite's visible stand-ins turned back into the characters they stand for.
+    static func original(_ text: String) -> String {
+        var text = text.replacingOccurrences(of: "␣", with: " ").replacingOccurrences(of: "←", with: "\r").replacingOccurrences(of: "⇔", with: "\u{FEFF}")
+        for tab in ["———»", "——»", "—»", "»"] { text = text.replacingOccurrences(of: tab, with: "\t") }
+        text = text.replacingOccurrences(of: "↵", with: "")
+        return text.hasSuffix("∎\n") ? String(text.dropLast(2)) : text
+    }
+
+    static func read(_ text: String) throws -> DocumentNode? {
+        let (root, problems) = try Array(text.utf8).withUnsafeBytes { try DocumentReader.read($0) }
+        if let problem = problems.first { throw problem }
+        return root
+    }
+
+    /// nil when equal, scalars compared as text because this reader leaves types to the options.
+    static func isEqual(_ node: DocumentNode?, _ json: Any) -> Bool {
+        guard let node else { return json is NSNull }
+        switch node.value {
+        case .scalar(let text, let isPlain):
+            if json is NSNull { return isPlain && (node.isNull || ["Null", "NULL"].contains(text)) }
+            if let wanted = json as? String { return wanted == text }
+            guard isPlain, let number = json as? NSNumber else { return false }
+            if text == "true" || text == "false" { return number.boolValue == (text == "true") }
+            return Double(text).map { $0 == number.doubleValue } ?? (text.hasPrefix("0x") && Int(text.dropFirst(2), radix: 16) == number.intValue)
+        case .list(let items):
+            guard let wanted = json as? [Any], wanted.count == items.count else { return false }
+            return zip(items, wanted).allSatisfy { isEqual($0, $1) }
+        case .map(let members):
+            guard let wanted = json as? [String: Any], wanted.count == members.count else { return false }
+            return members.allSatisfy { member in wanted[member.key].map { isEqual(member.value, $0) } ?? false }
+        }
+    }
+
+    static func difference(_ one: Case) -> String? {
+        let node: DocumentNode?
+        do { node = try read(one.text) } catch {
+            return one.mustFail ? nil : "refused: \((error as? DocumentError)?.message ?? "\(error)")"
+        }
+        if one.mustFail { return "accepted what must be refused" }
+        guard let json = one.json, let wanted = try? JSONSerialization.jsonObject(with: Data(json.utf8), options: .fragmentsAllowed) else { return nil }
+        return isEqual(node, wanted) ? nil : "another value"
+    }
+
+    @Test func CF_06_differencesFromTheSuiteAreTheListedOnes() throws {
+        let cases = try Self.cases()
+        #expect(cases.count > 400)
+        let found = cases.compactMap { one in Self.difference(one).map { "\(one.id) \($0) [\(one.tags.joined(separator: " "))]" } }
+        if ProcessInfo.processInfo.environment["OPENCLAW_UPDATE_GOLDEN"] != nil {
+            try (found.joined(separator: "\n") + "\n").write(to: Self.differences, atomically: true, encoding: .utf8)
+        }
+        let listed = try String(contentsOf: Self.differences, encoding: .utf8).split(separator: "\n").map(String.init)
+        #expect(found == listed)
+    }
+
+    @Test func CF_06_noTextOfTheSuiteWholeOrCutTrapsOrHangs() throws {
+        for one in try Self.cases() {
+            let bytes = Array(one.text.utf8)
+            for end in 0...bytes.count { bytes[..<end].withUnsafeBytes { _ = try? DocumentReader.read($0) } }
+            _ = load(one.text)
+        }
+    }
+}
