@@ -12,6 +12,9 @@ size_t cscan_json_string(const uint8_t *bytes, size_t length);
 /// Offset of the first CR or LF; length if none.
 size_t cscan_line_end(const uint8_t *bytes, size_t length);
 
+/// Offset of the first occurrence of `wanted`; length if none.
+size_t cscan_find(const void *bytes, size_t length, const void *wanted, size_t wanted_length);
+
 /// Which kernels run: chosen once, at the first call of any of them, by what the processor has.
 enum { CSCAN_ISA_PORTABLE = 0, CSCAN_ISA_SSE2 = 1, CSCAN_ISA_AVX2 = 2 };
 

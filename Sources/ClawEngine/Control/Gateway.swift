@@ -43,7 +43,7 @@ public final class Gateway: @unchecked Sendable {
         instance = seed
         workerCount = configuration.server.workers ?? Int(claw_cores())
         let owner: PlanOwner
-        do { owner = try PlanOwner(configuration, serial: 1, workers: workerCount, registry: registry) } catch { throw .plan(error.description) }
+        do { owner = try PlanOwner(configuration, serial: 1, workers: workerCount, registry: registry) } catch { throw .plan("\(error)") }
         claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
         plans.withLock {
             $0.owners = [owner]
@@ -141,7 +141,7 @@ public final class Gateway: @unchecked Sendable {
     }
 
     private func replacePlan(_ configuration: Configuration) -> String? {
-        plans.withLock { plans in
+        plans.withLock { (plans: inout Plans) -> String? in
             let old = plans.owners[plans.owners.count - 1].configuration
             let fixed = Self.fixedAtStart(old, configuration)
             if !fixed.isEmpty { return "\(fixed.joined(separator: ", ")) can only change with a restart" }
@@ -153,7 +153,7 @@ public final class Gateway: @unchecked Sendable {
                 plans.owners.append(owner)
                 claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
                 return nil
-            } catch { return error.description }
+            } catch { return "\(error)" }
         }
     }
 
@@ -249,7 +249,7 @@ final class WorkerRunner: @unchecked Sendable {
             let result = made.listen(listener)
             if result < 0 { problem = "worker \(options.index): cannot accept: \(String(cString: strerror(-result)))" }
             worker = made
-        } catch { problem = error.description }
+        } catch { problem = "\(error)" }
         sem_post(ready)
         if problem == nil { worker?.run() }
         ended.store(true, ordering: .releasing)
@@ -269,4 +269,12 @@ final class WorkerRunner: @unchecked Sendable {
 
     /// Has the worker taken over this plan (or does it need no plan any more)?
     func sawPlan(_ plan: PlanRef) -> Bool { hasEnded || worker.map { UInt64(UInt(bitPattern: plan)) == claw_word_load($0.planSeen) } ?? true }
+}
+
+extension Gateway {
+    /// The event loop's backend in use: "epoll" or "io_uring".
+    public var backendName: String {
+        runners.first?.worker.map { claw_loop_backend($0.loop) == UInt32(CLAW_BACKEND_URING) ? "io_uring" : "epoll" } ?? "none"
+    }
+    public var workerTotal: Int { workerCount }
 }

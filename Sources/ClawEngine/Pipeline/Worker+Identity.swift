@@ -1,5 +1,6 @@
 // Who a request is, for logs and upstreams: its id, its trace, its path in normal form, and whether it has been here before.
 import CClaw
+import CScan
 import ClawWire
 import Glibc
 
@@ -81,7 +82,8 @@ extension Worker {
             writer.put(hex: instance, digits: 16)
             for at in 0..<head.fieldCount where head.fields[at].name == .via {
                 let value = exchange.pointee.headBase + Int(head.fields[at].valueOffset)
-                if memmem(value, Int(head.fields[at].valueLength), name, 25) != nil { return true }
+                let length = Int(head.fields[at].valueLength)
+                if cscan_find(value, length, name, 25) < length { return true }
             }
             return false
         }

@@ -1,10 +1,19 @@
 import Glibc
 // Text of the plan as plain memory: written once when the plan is compiled, read by every worker, freed with the plan.
 
-struct Bytes {
+struct Bytes: @unchecked Sendable {
     var base: UnsafePointer<UInt8>
     var count: Int
-    static let empty = Bytes(base: UnsafePointer(UnsafeMutablePointer<UInt8>.allocate(capacity: 1)), count: 0)
+    static var empty: Bytes { Bytes("") }
+
+    init(base: UnsafePointer<UInt8>, count: Int) {
+        self.base = base
+        self.count = count
+    }
+
+    /// A constant of the program.
+    @inline(__always)
+    init(_ text: StaticString) { self.init(base: text.utf8Start, count: text.utf8CodeUnitCount) }
 
     @inline(__always)
     func equals(_ other: UnsafePointer<UInt8>, _ length: Int) -> Bool {
@@ -52,4 +61,11 @@ struct List<Element> {
     var count: Int
     @inline(__always)
     subscript(_ index: Int) -> UnsafeMutablePointer<Element> { base + index }
+}
+
+/// memcmp over memory that may be empty and then has no address.
+@inline(__always)
+func sameBytes(_ a: UnsafeRawPointer?, _ b: UnsafeRawPointer?, _ count: Int) -> Bool {
+    guard count > 0, let a, let b else { return count == 0 }
+    return memcmp(a, b, count) == 0
 }

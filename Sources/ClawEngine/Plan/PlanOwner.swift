@@ -9,7 +9,7 @@ public struct PlanFailure: Error, CustomStringConvertible {
     public let description: String
 }
 
-final class PlanOwner {
+final class PlanOwner: @unchecked Sendable {
     let ref: PlanRef
     let configuration: Configuration
     private let memory = PlanMemory()

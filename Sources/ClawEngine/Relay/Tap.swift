@@ -1,5 +1,6 @@
 // The tap reads along while an answer passes: is this event content, an error, the end, and what usage does it state? It holds nothing back and
 // changes nothing; what it finds is written into the exchange.
+import CScan
 import ClawWire
 import Glibc
 
@@ -39,7 +40,7 @@ extension Worker {
             return .content
         }
         if event.isOversized { return .content }
-        let isErrorName = event.name.count == 5 && memcmp(event.name.baseAddress, "error", 5) == 0
+        let isErrorName = event.name.count == 5 && Bytes("error").equals(event.name)
         let spans = scanAnswer(event.data)
         guard let spans, let base = event.data.baseAddress else { return isErrorName ? .error : .content }
         if isErrorName { return .error }
@@ -128,10 +129,13 @@ extension Worker {
     func takeUsageFromTail(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard let base = exchange.pointee.tail.base else { return }
         let length = exchange.pointee.tail.length
+        let key: StaticString = "\"usage\""
         var found = -1
         var at = 0
-        while at < length, let hit = memmem(base + at, length - at, "\"usage\"", 7) {
-            found = UnsafeRawPointer(hit) - UnsafeRawPointer(base)
+        while at < length {
+            let hit = cscan_find(base + at, length - at, key.utf8Start, 7)
+            if hit == length - at { break }
+            found = at + hit
             at = found + 7
         }
         guard found >= 0, length - found + 1 <= Self.scratchBytes else { return }

@@ -252,8 +252,8 @@ extension Worker {
         let path = min(exchange.pointee.path.count, 512)
         let model = min(exchange.pointee.requestedModel.count, 256)
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, path + model))
-        if path > 0 { memcpy(memory, exchange.pointee.path.baseAddress, path) }
-        if model > 0 { memcpy(memory + path, exchange.pointee.requestedModel.baseAddress, model) }
+        if let from = exchange.pointee.path.baseAddress { memcpy(memory, from, path) }
+        if let from = exchange.pointee.requestedModel.baseAddress { memcpy(memory + path, from, model) }
         exchange.pointee.logMemory = memory
         exchange.pointee.path = UnsafeRawBufferPointer(start: memory, count: path)
         exchange.pointee.requestedModel = UnsafeRawBufferPointer(start: memory + path, count: model)

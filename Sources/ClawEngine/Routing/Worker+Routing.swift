@@ -1,5 +1,6 @@
 // Routing: the first route whose conditions all hold, then the ordered list of candidates its strategy makes. Pure over the plan, the request and
 // the worker's rotation state and random numbers.
+import CScan
 import ClawConfig
 import ClawWire
 import Glibc
@@ -28,7 +29,7 @@ extension Worker {
             if !text.equals(exchange.pointee.path) { return false }
         case .prefix(let text):
             let path = exchange.pointee.path
-            guard path.count >= text.count, memcmp(path.baseAddress, text.base, text.count) == 0 else { return false }
+            guard path.count >= text.count, sameBytes(path.baseAddress, text.base, text.count) else { return false }
         case .template(let segments):
             if !matchesTemplate(exchange.pointee.path, segments) { return false }
         }
@@ -222,7 +223,7 @@ extension Worker {
     /// A substring of a string, or an element of an array of scalars.
     private func contains(_ span: JSONSpan, _ body: UnsafeMutablePointer<UInt8>, _ value: PlanScalar) -> Bool {
         if span.kind == .string, case .string(let wanted) = value, let text = text(span, body) {
-            return wanted.count == 0 || memmem(text.baseAddress, text.count, wanted.base, wanted.count) != nil
+            return wanted.count == 0 || cscan_find(text.baseAddress, text.count, wanted.base, wanted.count) < text.count
         }
         guard span.kind == .array else { return false }
         var elements = ArrayElements(base: body, from: span.offset + 1, to: span.offset + span.length - 1)
@@ -344,7 +345,7 @@ extension Worker {
 extension Bytes {
     @inline(__always)
     func equals(_ raw: UnsafeRawBufferPointer) -> Bool {
-        raw.count == count && (count == 0 || memcmp(base, raw.baseAddress, count) == 0)
+        raw.count == count && sameBytes(base, raw.baseAddress, count)
     }
 }
 

@@ -241,13 +241,12 @@ extension Worker {
         }
     }
 
-    private static let constants = PlanMemory()
-    private static let modelMember = constants.text("\"model\":")
-    private static let comma = constants.text(",")
-    private static let trueText = constants.text("true")
-    private static let includeMember = constants.text("\"include_usage\":true")
-    private static let optionsValue = constants.text("{\"include_usage\":true}")
-    private static let optionsMember = constants.text("\"stream_options\":{\"include_usage\":true}")
+    private static var modelMember: Bytes { Bytes("\"model\":") }
+    private static var comma: Bytes { Bytes(",") }
+    private static var trueText: Bytes { Bytes("true") }
+    private static var includeMember: Bytes { Bytes("\"include_usage\":true") }
+    private static var optionsValue: Bytes { Bytes("{\"include_usage\":true}") }
+    private static var optionsMember: Bytes { Bytes("\"stream_options\":{\"include_usage\":true}") }
 
     /// Puts the body, edited, behind the head in `output`. The memory is the exchange's, which outlives the sending or cancels it.
     func appendBody(_ exchange: UnsafeMutablePointer<Exchange>, _ edits: (count: Int, first: BodyEdit, second: BodyEdit), to output: inout Output) {

@@ -30,12 +30,12 @@ extension Worker {
         }
         if upstream.pointee.isModel {
             let version: StaticString = "/v1"
-            if path.count >= 3, memcmp(path.baseAddress, version.utf8Start, 3) == 0, path.count == 3 || path[3] == 47 {
+            if path.count >= 3, sameBytes(path.baseAddress, version.utf8Start, 3), path.count == 3 || path[3] == 47 {
                 path = UnsafeRawBufferPointer(rebasing: path[3...])
             }
         } else {
             let strip = exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.stripPrefix
-            if strip.count > 0, path.count >= strip.count, memcmp(path.baseAddress, strip.base, strip.count) == 0,
+            if strip.count > 0, path.count >= strip.count, sameBytes(path.baseAddress, strip.base, strip.count),
                 path.count == strip.count || path[strip.count] == 47
             {
                 path = UnsafeRawBufferPointer(rebasing: path[strip.count...])
