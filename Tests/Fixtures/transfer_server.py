@@ -9,11 +9,13 @@ ends when its standard input ends. What happens is appended to DIRECTORY/log, on
 
     accept N | handshake-refused N | request N METHOD PATH [cn=NAME] | closed N | sent N BYTES | tunnel HOST:PORT
 """
-import hashlib, json, os, shutil, socket, ssl, struct, subprocess, sys, threading, time
+import hashlib, json, os, shutil, signal, socket, ssl, struct, subprocess, sys, threading, time
 from urllib.parse import parse_qs, urlsplit
 
 # The parent may have left us the writing end of our own standard input: with it, it would never end.
 os.closerange(3, 4096)
+# A child of a dispatch thread starts with nearly every signal blocked, and so would nghttpd.
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
 directory = sys.argv[1]
 log_lock = threading.Lock()
 log_file = open(os.path.join(directory, "log"), "a", buffering=1)
@@ -382,6 +384,7 @@ print(json.dumps({
     "refusing": refusing_port, "h2": h2_port or 0}), flush=True)
 sys.stdin.read()
 if h2_process:
-    h2_process.terminate()
+    h2_process.kill()
     h2_process.wait()
+shutil.rmtree(directory, ignore_errors=True)
 os._exit(0)
