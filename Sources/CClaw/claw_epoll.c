@@ -4,8 +4,6 @@
 #include "claw_inside.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -36,32 +34,6 @@ static int32_t enrol(claw_loop *loop, int32_t fd, uint32_t events) {
 
 // ---- what the kernel says ------------------------------------------------------------------
 
-static void note_stream(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t events) {
-    if (s->kind == CLAW_KIND_CONNECTING && !(s->flags & CLAW_SOCKET_CONNECTED)) {
-        if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
-        s->flags |= CLAW_SOCKET_CONNECTED;
-        claw_socket_fail(s, fd);
-        s->flags &= (uint16_t)~CLAW_SOCKET_FAILED;
-    } else if (events & EPOLLERR) {
-        claw_socket_fail(s, fd);
-    }
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->flags |= CLAW_SOCKET_READABLE;
-    if (events & (EPOLLRDHUP | EPOLLHUP)) s->flags |= CLAW_SOCKET_ENDING;
-    if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && (s->flags & CLAW_SOCKET_WANTS_WRITE))
-        s->flags = (uint16_t)((s->flags | CLAW_SOCKET_WRITABLE) & ~CLAW_SOCKET_WANTS_WRITE);
-    claw_ready(loop, fd);
-}
-
-static void note_foreign(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t events) {
-    uint8_t readiness = 0;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) readiness |= CLAW_READ;
-    if (events & EPOLLOUT) readiness |= CLAW_WRITE;
-    readiness &= s->interest;
-    if (events & (EPOLLERR | EPOLLHUP)) readiness |= CLAW_ERROR;
-    s->pending = readiness;
-    if (readiness != 0) claw_ready(loop, fd);
-}
-
 static void note(claw_loop *loop, const struct epoll_event *event) {
     if (event->data.u64 == WAKE_DATA) {
         claw_loop_roused(loop);
@@ -72,8 +44,8 @@ static void note(claw_loop *loop, const struct epoll_event *event) {
     if (s->generation != (uint32_t)(event->data.u64 >> 32)) return;
     switch (s->kind) {
     case CLAW_KIND_LISTENER: if (s->list != CLAW_LIST_PAUSED) claw_ready(loop, fd); break;
-    case CLAW_KIND_FOREIGN: note_foreign(loop, s, fd, event->events); break;
-    case CLAW_KIND_STREAM: case CLAW_KIND_CONNECTING: note_stream(loop, s, fd, event->events); break;
+    case CLAW_KIND_FOREIGN: claw_foreign_note(loop, s, fd, event->events); break;
+    case CLAW_KIND_STREAM: case CLAW_KIND_CONNECTING: claw_socket_note(loop, s, fd, event->events); break;
     default: break;
     }
 }
@@ -107,24 +79,6 @@ static void serve_listener(claw_loop *loop, claw_socket *s, int32_t fd, claw_bat
     }
 }
 
-static void serve_foreign(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch *batch) {
-    if (s->pending == 0) return;
-    if (claw_batch_full(batch)) {
-        claw_ready(loop, fd);
-        return;
-    }
-    claw_emit(batch, s, fd, CLAW_READY, s->pending);
-    s->pending = 0;
-}
-
-/// Surfaces the end of what the peer sent.
-static void serve_end(claw_socket *s, int32_t fd, claw_batch *batch, int32_t error) {
-    if (error != 0) s->error = error;
-    s->flags = (uint16_t)((s->flags | CLAW_SOCKET_OVER) & ~CLAW_SOCKET_READABLE);
-    if (s->error != 0) s->flags |= CLAW_SOCKET_HUNG_ERROR;
-    claw_emit(batch, s, fd, CLAW_RECEIVED, -s->error);
-}
-
 /// Reads into buffers until a read comes back short, which says that nothing is left, so that the
 /// usual message costs one recv and not a second one to hear EAGAIN. Only when the end is known to be
 /// near must it read on to see it.
@@ -146,7 +100,7 @@ static void serve_bytes(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch 
             claw_buffer_release(loop, buffer);
             if (error == EINTR) continue;
             if (error == EAGAIN || error == EWOULDBLOCK) s->flags &= (uint16_t)~CLAW_SOCKET_READABLE;
-            else serve_end(s, fd, batch, error);
+            else claw_socket_over(s, fd, batch, error);
             continue;
         }
         claw_event *event = claw_emit(batch, s, fd, CLAW_RECEIVED, (int32_t)n);
@@ -160,7 +114,7 @@ static void serve(claw_loop *loop, int32_t fd, claw_batch *batch) {
     claw_socket *s = &loop->sockets[fd];
     switch (s->kind) {
     case CLAW_KIND_LISTENER: serve_listener(loop, s, fd, batch); return;
-    case CLAW_KIND_FOREIGN: serve_foreign(loop, s, fd, batch); return;
+    case CLAW_KIND_FOREIGN: if (!claw_foreign_serve(s, fd, batch)) claw_ready(loop, fd); return;
     case CLAW_KIND_STREAM: case CLAW_KIND_CONNECTING: break;
     default: return;
     }
@@ -201,9 +155,7 @@ static int32_t turn(claw_loop *loop, claw_batch *batch, int64_t timeout_ns) {
 // ---- orders --------------------------------------------------------------------------------
 
 static int32_t accept_start(claw_loop *loop, int32_t fd) {
-    int on = 1;
-    // Accepted connections inherit it, which saves a call for each.
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    claw_accept_prepare(fd);
     return enrol(loop, fd, EPOLLIN);
 }
 
@@ -238,10 +190,8 @@ static void close_socket(claw_loop *loop, int32_t fd, bool reset) {
 }
 
 static int32_t watch(claw_loop *loop, int32_t fd, uint32_t interest_before) {
-    uint32_t interest = loop->sockets[fd].interest, events = 0;
-    if (interest == 0) return control(loop, EPOLL_CTL_DEL, fd, 0);
-    if (interest & CLAW_READ) events |= EPOLLIN;
-    if (interest & CLAW_WRITE) events |= EPOLLOUT;
+    uint32_t events = claw_foreign_mask(&loop->sockets[fd]);
+    if (events == 0) return control(loop, EPOLL_CTL_DEL, fd, 0);
     if (interest_before == 0) return enrol(loop, fd, events);
     int32_t result = control(loop, EPOLL_CTL_MOD, fd, events);
     // The owner closed it and opened another under the same number without stopping the watch.

@@ -149,14 +149,26 @@ static inline claw_event *claw_emit(claw_batch *batch, const claw_socket *s, int
 /// Surfaces the notices of a stream that are not bytes: CONNECTED, READABLE, HUNGUP, WRITABLE.
 /// False when the batch filled up first.
 bool claw_socket_notices(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch *batch);
+/// Keeps what a readiness mask (poll's and epoll's are the same bits) says of a stream.
+void claw_socket_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask);
+/// Surfaces the end of what the peer sent (the batch has room).
+void claw_socket_over(claw_socket *s, int32_t fd, claw_batch *batch, int32_t error);
+/// A foreign descriptor: the poll mask it wants, keeping its readiness, surfacing it (false: no room).
+uint32_t claw_foreign_mask(const claw_socket *s);
+void claw_foreign_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask);
+bool claw_foreign_serve(claw_socket *s, int32_t fd, claw_batch *batch);
 /// Takes the pending error of a socket into its record.
 void claw_socket_fail(claw_socket *s, int32_t fd);
 /// Opens a socket and begins to connect; *pending says whether the outcome is still to come
 /// (otherwise the record's CONNECTED flag is set already).
 int32_t claw_socket_connect(claw_loop *loop, const claw_address *address, uint64_t token, bool *pending);
+/// Keeps what a read into the caller's memory found (bytes, 0 or negated errno); returns what to tell.
+int64_t claw_socket_recv_done(claw_loop *loop, int32_t fd, int64_t n, size_t length);
 int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length);
 int64_t claw_socket_send(claw_loop *loop, int32_t fd, const claw_slice *slices, int32_t count);
 int32_t claw_socket_shutdown_send(claw_loop *loop, int32_t fd);
+/// Sets on a listener what its connections are to inherit.
+void claw_accept_prepare(int32_t fd);
 /// What an accept that failed means: true when accepting has to pause and the caller be told.
 bool claw_accept_must_pause(int32_t error);
 /// Moves due listeners to the ready list; returns the time-out cut down to the next one's hour.

@@ -24,8 +24,8 @@ static int32_t table_create(claw_loop *loop) {
     uint64_t count = CLAW_SOCKETS_MAX;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < count) count = limit.rlim_max;
     if (count < 1024) count = 1024;
-    // The played backend numbers its descriptors from 1000 whatever the limit is.
-    if (loop->backend_id == CLAW_BACKEND_PLAYED && count < 65536) count = 65536;
+    // The played backend numbers its descriptors itself and takes no number twice.
+    if (loop->backend_id == CLAW_BACKEND_PLAYED) count = CLAW_SOCKETS_MAX;
     void *at = mmap(NULL, count * sizeof(claw_socket), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return -ENOMEM;
@@ -78,7 +78,7 @@ int32_t claw_loop_create(const claw_loop_options *options, claw_loop **out, int3
         loop_free(loop);
         return result;
     }
-    loop->now = options->backend == CLAW_BACKEND_PLAYED ? loop->now : claw_clock();
+    if (options->backend != CLAW_BACKEND_PLAYED) loop->now = claw_clock();
     if (fallback_errno != NULL) *fallback_errno = fallback;
     *out = loop;
     return 0;
@@ -140,7 +140,7 @@ int32_t claw_loop_wait(claw_loop *loop, claw_event *events, int32_t capacity, in
     if (capacity <= 0) return -EINVAL;
     claw_batch batch = { .events = events, .capacity = capacity };
     if (loop->backend_id == CLAW_BACKEND_PLAYED) {
-        loop->backend->wait(loop, &batch, 0);
+        wait_turn(loop, &batch, 0);
         return batch.count;
     }
     uint64_t deadline = 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -129,6 +130,56 @@ void claw_socket_fail(claw_socket *s, int32_t fd) {
     s->flags |= CLAW_SOCKET_FAILED | CLAW_SOCKET_READABLE;
 }
 
+/// Keeps what a readiness mask (poll's and epoll's are the same bits) says of a stream.
+void claw_socket_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask) {
+    if (s->kind == CLAW_KIND_CONNECTING && !(s->flags & CLAW_SOCKET_CONNECTED)) {
+        if (!(mask & (POLLOUT | POLLERR | POLLHUP))) return;
+        s->flags |= CLAW_SOCKET_CONNECTED;
+        claw_socket_fail(s, fd);
+        s->flags &= (uint16_t)~CLAW_SOCKET_FAILED;
+    } else if (mask & POLLERR) {
+        claw_socket_fail(s, fd);
+    }
+    if (mask & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) s->flags |= CLAW_SOCKET_READABLE;
+    if (mask & (POLLRDHUP | POLLHUP)) s->flags |= CLAW_SOCKET_ENDING;
+    if ((mask & (POLLOUT | POLLERR | POLLHUP)) && (s->flags & CLAW_SOCKET_WANTS_WRITE))
+        s->flags = (uint16_t)((s->flags | CLAW_SOCKET_WRITABLE) & ~CLAW_SOCKET_WANTS_WRITE);
+    claw_ready(loop, fd);
+}
+
+/// Surfaces the end of what the peer sent; an error met now goes before one noted earlier.
+void claw_socket_over(claw_socket *s, int32_t fd, claw_batch *batch, int32_t error) {
+    if (error != 0) s->error = error;
+    s->flags = (uint16_t)((s->flags | CLAW_SOCKET_OVER) & ~CLAW_SOCKET_READABLE);
+    if (s->error != 0) s->flags |= CLAW_SOCKET_HUNG_ERROR;
+    claw_emit(batch, s, fd, CLAW_RECEIVED, -s->error);
+}
+
+// ---- foreign descriptors -------------------------------------------------------------------
+
+uint32_t claw_foreign_mask(const claw_socket *s) {
+    return (s->interest & CLAW_READ ? POLLIN : 0u) | (s->interest & CLAW_WRITE ? POLLOUT : 0u);
+}
+
+void claw_foreign_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask) {
+    uint8_t readiness = 0;
+    // A pipe whose other end is gone only hangs up, and its owner must read to see the end.
+    if (mask & (POLLIN | POLLRDHUP | POLLHUP)) readiness |= CLAW_READ;
+    if (mask & POLLOUT) readiness |= CLAW_WRITE;
+    readiness &= s->interest;
+    if (mask & (POLLERR | POLLHUP)) readiness |= CLAW_ERROR;
+    s->pending = readiness;
+    if (readiness != 0) claw_ready(loop, fd);
+}
+
+bool claw_foreign_serve(claw_socket *s, int32_t fd, claw_batch *batch) {
+    if (s->pending == 0) return true;
+    if (claw_batch_full(batch)) return false;
+    claw_emit(batch, s, fd, CLAW_READY, s->pending);
+    s->pending = 0;
+    return true;
+}
+
 // ---- system calls on streams ---------------------------------------------------------------
 
 static void no_delay(int32_t fd, uint32_t family) {
@@ -163,18 +214,14 @@ static void drained(claw_loop *loop, claw_socket *s, int32_t fd) {
     if (s->list == CLAW_LIST_READY && !(s->flags & other)) claw_list_remove(loop, fd);
 }
 
-int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length) {
+int64_t claw_socket_recv_done(claw_loop *loop, int32_t fd, int64_t n, size_t length) {
     claw_socket *s = &loop->sockets[fd];
-    if (s->flags & CLAW_SOCKET_OVER) return -s->error;
-    ssize_t n;
-    do n = recv(fd, into, length, MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    if (n == -EAGAIN) {
         drained(loop, s, fd);
         return -EAGAIN;
     }
     if (n <= 0) {
-        if (n < 0) s->error = errno;
+        if (n < 0) s->error = (int32_t)-n;
         drained(loop, s, fd);
         s->flags |= CLAW_SOCKET_OVER;
         if (s->error != 0) s->flags |= CLAW_SOCKET_HUNG_ERROR;
@@ -188,6 +235,15 @@ int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length)
     s->flags = (uint16_t)((s->flags | CLAW_SOCKET_READABLE) & ~CLAW_SOCKET_TOLD);
     if (s->mode == CLAW_RECEIVE_READABLE) claw_ready(loop, fd);
     return n;
+}
+
+int64_t claw_socket_recv(claw_loop *loop, int32_t fd, void *into, size_t length) {
+    const claw_socket *s = &loop->sockets[fd];
+    if (s->flags & CLAW_SOCKET_OVER) return -s->error;
+    ssize_t n;
+    do n = recv(fd, into, length, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return claw_socket_recv_done(loop, fd, n >= 0 ? n : errno == EWOULDBLOCK ? -EAGAIN : -errno, length);
 }
 
 _Static_assert(sizeof(claw_slice) == sizeof(struct iovec) && offsetof(claw_slice, length) == offsetof(struct iovec, iov_len),
@@ -204,7 +260,7 @@ int64_t claw_socket_send(claw_loop *loop, int32_t fd, const claw_slice *slices, 
     claw_socket *s = &loop->sockets[fd];
     size_t total = 0;
     for (int32_t i = 0; i < count; i++)
-        if (__builtin_add_overflow(total, slices[i].length, &total)) return -EINVAL;
+        if (__builtin_add_overflow(total, slices[i].length, &total) || total > PTRDIFF_MAX) return -EINVAL;
     if (total == 0) return 0;
     ssize_t n;
     do n = send_once(fd, slices, count);
@@ -223,6 +279,12 @@ int32_t claw_socket_shutdown_send(claw_loop *loop, int32_t fd) {
 }
 
 // ---- accepting -----------------------------------------------------------------------------
+
+/// Accepted connections inherit the option from their listener, which saves a call for each.
+void claw_accept_prepare(int32_t fd) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
 
 /// accept(2) hands on the network errors of the connection it was about to return; those, and a
 /// connection that went away again, concern nobody. Everything else would repeat at once.
