@@ -42,7 +42,7 @@ let package = Package(
         .testTarget(name: "ClawWireTests", dependencies: ["ClawWire"]),
         .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"], exclude: ["Golden"]),
         .testTarget(name: "ClawEngineTests", dependencies: ["ClawEngine", "ClawWire", "ClawConfig", "CClaw"]),
-        .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad"]),
+        .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad", "ClawWire", "CClaw"]),
     ],
     swiftLanguageModes: [.v6]
 )
