@@ -25,7 +25,7 @@ let package = Package(
         .target(
             name: "CClaw",
             cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])],
-            linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("uring")]
+            linkerSettings: [.linkedLibrary("uring")]
         ),
         .target(name: "ClawWire", dependencies: ["CScan"], swiftSettings: engineSettings),
         .target(name: "ClawConfig", dependencies: ["ClawWire", .product(name: "Yams", package: "Yams")]),

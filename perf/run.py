@@ -24,8 +24,9 @@ def arguments():
     parser.add_argument("--peers", default="", help="comma-separated names, of: " + ", ".join(peer.name for peer in peers.ALL))
     parser.add_argument("--only", default="", help="comma-separated scenarios (plain-64, sse-paced, …) and `memory`; empty: all")
     parser.add_argument("--binary", default=str(HERE.parent / ".build/release/openclaw"), help="the gateway")
-    parser.add_argument("--mock", default="", help="the binary whose `mock` is the upstream; empty: the gateway's")
+    parser.add_argument("--mock", default="", help="the binary whose `mock` and `bench` are used; empty: the gateway's")
     parser.add_argument("--upstream", choices=("mock", "nginx"), default="mock", help="what answers plain requests")
+    parser.add_argument("--generator", choices=("wrk", "bench"), default="wrk", help="what sends plain requests: wrk or openclaw bench")
     parser.add_argument("--idle", type=int, default=0, help="idle connections held; 0: 9900, or 2000 with --quick")
     parser.add_argument("--streams", type=int, default=0, help="open streams held; 0: 4000, or 500 with --quick")
     parser.add_argument("--results", default=str(HERE / "results"), help="where results go; `none`: nowhere")
@@ -65,6 +66,7 @@ def main():
     peers.OpenClaw.binary = options.binary
     try:
         up = upstreams.Upstreams(options.upstream, options.mock or options.binary, work / "upstream", ports, cores)
+        generator = load.Wrk() if options.generator == "wrk" else load.OurBench(options.mock or options.binary)
     except peers.Absent as reason:
         sys.exit(f"perf: {reason}")
     chosen = figures.scenarios(options.quick)
@@ -85,7 +87,7 @@ def main():
             results.absent[peer.name] = str(reason)
             say(f"{peer.name} is left out: {reason}")
 
-    bench = figures.Bench(up, cores, work, options.seconds, options.rounds, not options.quick, results, say)
+    bench = figures.Bench(up, generator, cores, work, options.seconds, options.rounds, not options.quick, results, say)
     foreign = machine.ForeignLoad(process.cpu_of_all)
     fast = bench.start([peer for peer in present if not peer.slow])
     if chosen and fast:
@@ -107,7 +109,7 @@ def main():
     busy = foreign.share()
     process.stop_all()
     facts = machine.facts() | {"pinning": cores.describe(), "descriptors": limit, "foreign_load": round(busy, 4)}
-    document = report.document(results, facts, options, up.description, load.wrk_version(), time.monotonic() - begin)
+    document = report.document(results, facts, options, up.description, generator.description, time.monotonic() - begin)
     print()
     print(report.text(document))
     if options.results != "none":

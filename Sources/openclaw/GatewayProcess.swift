@@ -23,12 +23,9 @@ struct GatewayProcess {
             let source = self.source
             admin = AdminServer(gateway: gateway) { reload(gateway, source) }
             try admin.start()
-        } catch let failure as Gateway.StartFailure {
-            operatorMessage("error", failure.description)
-            if case .plan = failure { return 78 }
-            return 69
         } catch {
-            operatorMessage("error", "\(error)")
+            operatorMessage("error", error.description)
+            if case .plan = error { return 78 }
             return 69
         }
         announce(configuration, gateway, admin, milliseconds: (claw_monotonic_ns() &- begin) / 1_000_000)
@@ -86,8 +83,8 @@ struct GatewayProcess {
             return server + "upstreams:\n  openai:\n    type: openai\n    api_key: ${OPENAI_API_KEY}\n"
         }
         var options = MockOptions()
-        options.script.ttftMilliseconds = 120
-        options.script.tokensPerSecond = 40
+        _ = options.script.set("ttft-ms", "120")
+        _ = options.script.set("rate", "40")
         let mock = try MockServer(options: options)
         try mock.start()
         self.mock = mock

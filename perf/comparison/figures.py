@@ -28,7 +28,7 @@ class Scenario:
 def plain(connections, size, kind="plain", **options):
     def run(target, bench, warm):
         return load.plain(target, kind, connections, size, target.seconds or bench.seconds, bench.cores, bench.folder,
-                          target.warm_seconds if warm else 0)
+                          bench.generator, target.warm_seconds if warm else 0)
     label = f"{size // KIB} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
     if kind == "plain":
         return Scenario(f"plain-{connections}", f"{connections} connection{'s' if connections > 1 else ''}, {label} body", run, **options)
@@ -90,7 +90,8 @@ class Results:
 class Bench:
     """A run: what is up, where it goes, how long a round is."""
 
-    def __init__(self, upstreams, cores, folder, seconds, rounds, warm_all, results, say):
+    def __init__(self, upstreams, generator, cores, folder, seconds, rounds, warm_all, results, say):
+        self.generator = generator
         self.upstreams, self.cores, self.folder, self.seconds = upstreams, cores, folder, seconds
         self.rounds, self.results, self.say = rounds, results, say
         # False: only the first scenario is warmed up, for quick runs.

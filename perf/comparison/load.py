@@ -41,6 +41,47 @@ def chat_body(size, model):
     return start + text + end
 
 
+class Wrk:
+    """The load generator everybody knows."""
+
+    def __init__(self):
+        done = subprocess.run([which("wrk"), "-v"], capture_output=True, text=True, check=False)
+        self.description = " ".join((done.stdout + done.stderr).split()[:2])
+
+    def command(self, url, path, connections, seconds, body):
+        return [which("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(TOOLS / "chat.lua"),
+                url + "/", "--", str(body), path]
+
+    def figures(self, text, child):
+        line = next((line for line in text.splitlines() if line.startswith("FIGURES ")), None)
+        if line is None:
+            raise Trouble(f"wrk gave no figures: {text.strip()[-200:] or child.last_words()}")
+        return json.loads(line[8:])
+
+
+class OurBench:
+    """`openclaw bench` in the same place."""
+    description = "openclaw bench"
+
+    def __init__(self, binary):
+        self.binary = binary
+
+    def command(self, url, path, connections, seconds, body):
+        return [self.binary, "bench", url + path, "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "30s",
+                "--body-file", str(body), "--key", "sk-perf", "--json", "-"]
+
+    def figures(self, text, child):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            raise Trouble(f"openclaw bench gave no figures: {text.strip()[-200:] or child.last_words()}") from None
+        latency, errors = found["latency_ns"] or {}, found["errors"]
+        refused = errors.get("status_4xx", 0) + errors.get("status_5xx", 0)
+        return {"requests": found["answers"], "seconds": found["seconds"], "status_errors": refused,
+                "socket_errors": sum(errors.values()) - refused,
+                **{f"{name}_us": latency.get(name, 0) / 1000 for name in ("p50", "p90", "p99", "max")}}
+
+
 def quieten(target, patience=5.0):
     """Waits until a target has done with what the load before left in flight: under 5 % of a core."""
     until = time.monotonic() + patience
@@ -53,26 +94,22 @@ def quieten(target, patience=5.0):
         spent = now
 
 
-def plain(target, kind, connections, size, seconds, cores, folder, warm):
-    """Closed-loop requests by wrk for whole `seconds`, after `warm` seconds that fill the pools (0: none). CPU is read over the whole run, the
+def plain(target, kind, connections, size, seconds, cores, folder, generator, warm):
+    """Closed-loop requests for whole `seconds`, after `warm` seconds that fill the pools (0: none). CPU is read over the whole run, the
     set-up of the client's connections included."""
     body = folder / f"body-{size}-{target.model(kind).replace(':', '-')}.json"
     if not body.exists():
         body.write_text(chat_body(size, target.model(kind)), encoding="utf-8")
 
     def run(duration):
-        command = [which("wrk"), "-t1", f"-c{connections}", f"-d{duration}s", "--timeout", "30s", "--latency",
-                   "-s", str(TOOLS / "chat.lua"), f"http://127.0.0.1:{target.port[kind]}/", "--", str(body), target.path(kind)]
+        command = generator.command(f"http://127.0.0.1:{target.port[kind]}", target.path(kind), connections, duration, body)
         with cores.on(cores.load):
-            child = process.Child(command, folder / "wrk.log", pipe=True)
+            child = process.Child(command, folder / "generator.log", pipe=True)
         try:
             text, _ = child.process.communicate(timeout=duration + 60)
         finally:
             child.stop()
-        line = next((line for line in text.splitlines() if line.startswith("FIGURES ")), None)
-        if line is None:
-            raise Trouble(f"wrk gave no figures: {text.strip()[-200:]}")
-        return json.loads(line[8:])
+        return generator.figures(text, child)
 
     if warm:
         run(warm)
@@ -160,9 +197,3 @@ def held(target, what, count, cores, folder, settle=1.0):
         time.sleep(settle)
         after = machine.memory_kib(target.child.processes())
     return {"kib_each": (after[0] - before[0]) / state["ready"], "connections": state["ready"], "rss_kib": after[0]}
-
-
-def wrk_version():
-    done = subprocess.run([which("wrk"), "-v"], capture_output=True, text=True, check=False)
-    words = (done.stdout + done.stderr).split()
-    return words[1] if len(words) > 1 else "unknown"

@@ -1,6 +1,7 @@
 """The results as a document (JSON), as a table for the terminal and as Markdown."""
 import datetime
 import json
+import pathlib
 
 from . import bars as bar_table
 from .bars import added
@@ -44,6 +45,16 @@ def value_of(results, scenario, peer, figure):
     return results.median(scenario, peer, figure)
 
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+def scrubbed(value):
+    """The same without paths of this machine, which a peer's last words may carry."""
+    if isinstance(value, dict):
+        return {name: scrubbed(one) for name, one in value.items()}
+    return value.replace(f"{ROOT}/", "").replace(str(pathlib.Path.home()), "~") if isinstance(value, str) else value
+
+
 def document(results, facts, options, upstream, generator, seconds):
     """Everything of a run that is worth keeping, with nothing in it that names the machine it ran on."""
     names = [name for name in results.versions if any(name in by_peer for by_peer in results.rounds.values())]
@@ -53,11 +64,11 @@ def document(results, facts, options, upstream, generator, seconds):
              for scenario, figure, title, decimals in ROWS]
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "machine": facts, "upstream": upstream,
-        "generator": f"wrk {generator}", "rounds": options.rounds, "seconds_per_round": options.seconds, "quick": options.quick,
+        "generator": generator, "rounds": options.rounds, "seconds_per_round": options.seconds, "quick": options.quick,
         "idle_connections": options.idle, "open_streams": options.streams, "took_seconds": round(seconds), "versions": results.versions,
-        "absent": results.absent, "peers": names, "table": [row for row in table if any(v is not None for v in row["values"].values())],
+        "absent": scrubbed(results.absent), "peers": names, "table": [row for row in table if any(v is not None for v in row["values"].values())],
         "bars": [bar for bar in bar_table.judged(results) if bar["value"] is not None or bar["limit"] is not None],
-        "troubles": results.troubles, "all_rounds": results.rounds,
+        "troubles": scrubbed(results.troubles), "all_rounds": results.rounds,
     }
 
 

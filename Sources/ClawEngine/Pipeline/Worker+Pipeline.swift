@@ -240,7 +240,7 @@ extension Worker {
             case .utf8(let offset): writer.put("the body is not valid UTF-8 at offset "); writer.put(number: UInt64(offset))
             case .duplicate(let path, let offset):
                 writer.put("the body has a second \"")
-                writer.put(path < PolicyPath.names.count ? PolicyPath.names[path] : "key")
+                writer.put(string: path < PolicyPath.names.count ? PolicyPath.names[path] : "key")
                 writer.put("\" at offset ")
                 writer.put(number: UInt64(offset))
             case .trailing(let offset): writer.put("the body goes on behind its JSON value at offset "); writer.put(number: UInt64(offset))
