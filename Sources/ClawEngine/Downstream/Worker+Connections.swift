@@ -355,8 +355,7 @@ extension Worker {
             if error < 0 {
                 clientGone(exchange)
             } else if exchanges.base[Int(exchange)].state == .receiving {
-                // The body can't become whole any more.
-                clientGone(exchange)
+                bodyCannotBecomeWhole(exchange)
             } else {
                 connection.pointee.closesAfter = true
                 probeSoon(exchange)
@@ -364,6 +363,13 @@ extension Worker {
         case .lingering: close(index, reset: false)
         case .free: break
         }
+    }
+
+    /// The client has ended its side in the middle of a body. It may still read answers to what it sent before, so no reset.
+    func bodyCannotBecomeWhole(_ exchange: UInt32) {
+        clientGone(exchange)
+        exchanges.base[Int(exchange)].resetsClient = false
+        connections.base[Int(exchanges.base[Int(exchange)].connection)].closesAfter = true
     }
 
     func expireConnection(_ index: UInt32) {

@@ -185,7 +185,7 @@ extension Worker {
                 break
             } else {
                 connection.pointee.peerEnded = true
-                return clientGone(index)
+                return n == 0 ? bodyCannotBecomeWhole(index) : clientGone(index)
             }
         }
         if exchange.pointee.bodyLength == exchange.pointee.bodyExpected { bodyIsWhole(index, resumes: true) }
