@@ -140,6 +140,8 @@ class Recorder:
                 said = answer(head, body) if answer else self.PLAIN
                 if said is None:
                     return
+                if head.startswith(b"HEAD "):
+                    said = said[:said.index(b"\r\n\r\n") + 4]
                 peer.sendall(said)
         except (OSError, EOFError, ValueError):
             pass

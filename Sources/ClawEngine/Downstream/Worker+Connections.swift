@@ -309,6 +309,7 @@ extension Worker {
         }
         connection.pointee.closesAfter = true
         dropHeld(index)
+        identifyUnread(exchangeIndex)
         let exchange = exchanges.base + Int(exchangeIndex)
         exchange.pointee.bodyIsComplete = true
         exchange.pointee.method = .other
@@ -381,6 +382,7 @@ extension Worker {
                 guard let exchange = takeExchange(index) else { return close(index, reset: true) }
                 connection.pointee.closesAfter = true
                 dropHeld(index)
+                identifyUnread(exchange)
                 exchanges.base[Int(exchange)].bodyIsComplete = true
                 exchanges.base[Int(exchange)].method = .other
                 answerError(exchange, .headerTimeout, detail: "")
