@@ -517,7 +517,7 @@ extension Worker {
     /// The only way an exchange ends: account, log, give everything back, and let the connection go on.
     func finish(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        let end = claw_monotonic_ns()
+        let end = clock()
         exchange.pointee.overhead &+= end &- max(now, exchange.pointee.startedAt)
         account(exchange, end: end)
         let connection = exchange.pointee.connection
