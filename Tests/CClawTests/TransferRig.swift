@@ -78,8 +78,8 @@ final class TransferRig {
     private var bodies: [UnsafeMutableRawPointer] = []
     private let bufferBytes: Int
 
-    init(perHost: UInt32 = 0, bufferBytes: UInt32 = 16384, bufferCount: UInt32 = 64) throws {
-        var options = claw_loop_options(backend: UInt32(CLAW_BACKEND_EPOLL), buffer_bytes: bufferBytes,
+    init(perHost: UInt32 = 0, bufferBytes: UInt32 = 16384, bufferCount: UInt32 = 64, backend: Int = CLAW_BACKEND_EPOLL) throws {
+        var options = claw_loop_options(backend: UInt32(backend), buffer_bytes: bufferBytes,
                                         buffer_count: bufferCount, reserved: 0)
         var made: OpaquePointer?
         guard claw_loop_create(&options, &made, nil) == 0, let loop = made else { throw POSIXError(.ENOMEM) }

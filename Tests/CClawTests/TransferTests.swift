@@ -36,6 +36,21 @@ struct TransferTests {
         #expect(claw_buffers_in_use(rig.loop) == 0)
     }
 
+    @Test(arguments: [CLAW_BACKEND_EPOLL, CLAW_BACKEND_URING]) func bothKernelBackendsCarryLibcurl(backend: Int) throws {
+        let rig = try TransferRig(backend: backend) // where io_uring is refused this is epoll once more
+        let lent = claw_buffers_in_use(rig.loop) // the ring holds some from the start
+        for token in 1...20 { rig.start(tls + "/big?bytes=200000", token: UInt64(token), policy: trusted.pointer) }
+        rig.run { (1...20).allSatisfy { rig.isEnded(UInt64($0)) } }
+        for token in 1...20 { #expect(rig.answers[UInt64(token)]!.body == pattern(200_000)) }
+        for _ in 0..<5 {
+            let echo = rig.fetch(tls + "/echo", method: "POST", body: [pattern(300_000)], policy: trusted.pointer, token: 30)
+            #expect(echo.body == pattern(300_000))
+        }
+        let id = rig.start(tls + "/endless", token: 31, policy: trusted.pointer)
+        rig.run { !rig.answers[31]!.body.isEmpty }
+        #expect(claw_transfer_cancel(rig.transfers, id) == 0 && claw_buffers_in_use(rig.loop) == lent)
+    }
+
     @Test func headersGoOutExactlyAsGiven() throws {
         let rig = try TransferRig()
         let none = rig.fetch(tls + "/head?a=1", policy: trusted.pointer)
