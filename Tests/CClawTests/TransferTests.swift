@@ -38,7 +38,8 @@ struct TransferTests {
 
     @Test(arguments: [CLAW_BACKEND_EPOLL, CLAW_BACKEND_URING]) func bothKernelBackendsCarryLibcurl(backend: Int) throws {
         let rig = try TransferRig(backend: backend) // where io_uring is refused this is epoll once more
-        let lent = claw_buffers_in_use(rig.loop) // the ring holds some from the start
+        rig.turn(atMost: 0)
+        let lent = claw_buffers_in_use(rig.loop) // the ring holds some from its first wait on
         for token in 1...20 { rig.start(tls + "/big?bytes=200000", token: UInt64(token), policy: trusted.pointer) }
         rig.run { (1...20).allSatisfy { rig.isEnded(UInt64($0)) } }
         for token in 1...20 { #expect(rig.answers[UInt64(token)]!.body == pattern(200_000)) }
@@ -48,7 +49,8 @@ struct TransferTests {
         }
         let id = rig.start(tls + "/endless", token: 31, policy: trusted.pointer)
         rig.run { !rig.answers[31]!.body.isEmpty }
-        #expect(claw_transfer_cancel(rig.transfers, id) == 0 && claw_buffers_in_use(rig.loop) == lent)
+        #expect(claw_transfer_cancel(rig.transfers, id) == 0)
+        #expect(claw_buffers_in_use(rig.loop) == lent)
     }
 
     @Test func headersGoOutExactlyAsGiven() throws {
