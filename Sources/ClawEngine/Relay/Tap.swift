@@ -41,6 +41,13 @@ extension Worker {
         }
         if event.isOversized { return .content }
         let isErrorName = event.name.count == 5 && Bytes("error").equals(event.name)
+        // The usual event of a stream under way is one more piece of text: a glance tells, and the full scan is spared (3,000 of 4,200
+        // instructions an event).
+        if exchange.pointee.sawContent, !isErrorName, let base = event.data.baseAddress,
+            cscan_event_matters(base.assumingMemoryBound(to: UInt8.self), event.data.count) == 0
+        {
+            return .content
+        }
         let spans = scanAnswer(event.data)
         guard let spans, let base = event.data.baseAddress else { return isErrorName ? .error : .content }
         if isErrorName { return .error }
