@@ -144,14 +144,16 @@ def test_half_close_still_gets_the_whole_answer(front, body, stream):
 @pytest.mark.parametrize("data", [chat(), request("PUT", "/x", b"hello" * 20),
                                   b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked([b"hello", b"world"] * 8, b";a=b", b"t: u\r\n")])
 def test_H1_30_one_byte_a_packet_and_every_cut(front, data):
-    plain = front.ask(data)
-    assert plain.status == 200
+    def essence(answer):
+        told = answer.json()
+        return answer.status, told.get("choices"), told.get("path"), told.get("body_sha256")
+
+    plain = essence(front.ask(data))
+    assert plain[0] == 200
     with front.client() as client:
-        assert client.send_dripping(data).response().body == plain.body
+        assert essence(client.send_dripping(data).response()) == plain
         for cut in range(1, len(data)):
-            # Between the pieces the gateway has time to look: the second goes when an answer to a request in between has come.
-            client.send(data[:cut]).send(data[cut:])
-            assert client.response().body == plain.body, cut
+            assert essence(client.send(data[:cut]).send(data[cut:]).response()) == plain, cut
 
 
 def test_H1_30_head_body_and_next_head_in_one_packet(front):
@@ -163,7 +165,7 @@ def test_H1_30_head_body_and_next_head_in_one_packet(front):
         assert echo(client.response("GET"))["path"] == "/two"
 
 
-@pytest.mark.parametrize("size", [1, 4096, 16384, 65536, MIB, 20 * MIB])
+@pytest.mark.parametrize("size", [1, 16384, MIB, 20 * MIB])
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_bodies_of_every_size_pass_bit_by_bit(front, size, framing):
     body = os.urandom(size)
