@@ -165,19 +165,30 @@ def test_H1_30_head_body_and_next_head_in_one_packet(front):
         assert echo(client.response("GET"))["path"] == "/two"
 
 
-@pytest.mark.parametrize("size", [1, 16384, MIB, 20 * MIB])
+def framed(body, framing):
+    if framing == "length":
+        return request("POST", "/body", body)
+    step = max(1, len(body) // 50)
+    return b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked([body[at:at + step] for at in range(0, len(body), step)])
+
+
+@pytest.mark.parametrize("size", [1, 16384, MIB])
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_bodies_of_every_size_pass_bit_by_bit(front, size, framing):
     body = os.urandom(size)
-    if framing == "length":
-        data = request("POST", "/body", body)
-    else:
-        step = max(1, size // 50)
-        data = b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked([body[at:at + step] for at in range(0, size, step)])
     with front.client() as client:
-        told = echo(client.ask(data, deadline=30))
+        told = echo(client.ask(framed(body, framing), deadline=30))
         assert (told["body_length"], told["body_sha256"]) == (size, hashlib.sha256(body).hexdigest())
         assert echo(client.ask(request("GET", "/next"), "GET"))["path"] == "/next"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_twenty_mebibytes_pass_bit_by_bit(recorded, recorder, framing):
+    body = os.urandom(20 * MIB)
+    with recorded.client() as client:
+        assert client.ask(framed(body, framing), deadline=30).status == 200
+        assert client.ask(request("GET", "/next"), "GET").status == 200
+    assert recorder.requests[0][1] == body
 
 
 @pytest.mark.parametrize("size", [0, 1, 16384, MIB, 20 * MIB])
