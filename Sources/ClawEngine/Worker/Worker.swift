@@ -208,6 +208,8 @@ final class Worker {
             expire(id)
             settle()
         }
+        // What an earlier turn's bound left over.
+        settle()
         if transfers != nil { pumpTransfers() }
         flushAll()
         buffers.endTick()
@@ -221,7 +223,7 @@ final class Worker {
     }
 
     private func waitNanoseconds() -> Int64 {
-        if readyCount > 0 { return 0 }
+        if readyCount > 0 || endingCount > 0 { return 0 }
         var wait = timers.wait(now)
         if let transfers {
             let deadline = claw_transfers_deadline(transfers, now)
