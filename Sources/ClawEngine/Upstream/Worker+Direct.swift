@@ -362,6 +362,12 @@ extension Worker {
                 bytes, requestMethod: exchange.pointee.method, limits: exchange.pointee.plan.pointee.headLimits, into: responseHead)
             switch progress {
             case .needMore:
+                if start == count, buffer != noIndex {
+                    // It ended with an interim answer: nothing is left to hold.
+                    if buffer != link.pointee.heldBuffer { buffers.release(buffer) }
+                    dropHeldAnswer(linkIndex)
+                    return
+                }
                 if start > 0 { memmove(base, base + start, count - start) }
                 if link.pointee.heldLength == 0, link.pointee.heldMemory == nil { link.pointee.heldBuffer = buffer }
                 link.pointee.heldLength = UInt32(count - start)
