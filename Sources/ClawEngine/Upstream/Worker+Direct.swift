@@ -186,6 +186,7 @@ extension Worker {
         link.pointee.exchange = index
         link.pointee.sawBytes = false
         link.pointee.sentAll = false
+        link.pointee.sentAny = false
         link.pointee.answerDone = false
         link.pointee.parser = ResponseParser()
         exchange.pointee.link = linkIndex
@@ -260,6 +261,7 @@ extension Worker {
                 return
             }
             var left = max(0, Int(sent))
+            if left > 0 { link.pointee.sentAny = true }
             if left < total { link.pointee.isBlocked = true }
             while left > 0 {
                 let length = Int(link.pointee.output[0].length)
@@ -433,7 +435,7 @@ extension Worker {
             return attemptFailed(index, .upstreamTruncated)
         }
         if exchange.pointee.state == .attempting {
-            if link.pointee.isReused, !link.pointee.sawBytes, !exchange.pointee.staleRetryUsed {
+            if link.pointee.isReused, !link.pointee.sawBytes, !exchange.pointee.staleRetryUsed, !link.pointee.sentAny || isRepeatable(exchange) {
                 // The pooled connection had gone stale: once more on a fresh one, as if nothing had happened (faults UP-04).
                 exchange.pointee.staleRetryUsed = true
                 exchange.pointee.link = noIndex
