@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from upstreams import DEADLINE, wait_for
+from scripted import DEADLINE, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("OPENCLAW", str(ROOT / ".build" / "debug" / "openclaw"))

@@ -2,9 +2,12 @@
 connection that went wrong is used again."""
 import random
 import threading
+import time
+
+import pytest
 
 from rig import *
-from upstreams import *
+from scripted import *
 
 
 def never_clean(ask) -> int:
@@ -465,10 +468,12 @@ def test_UP_12_an_early_answer_is_relayed_and_the_upload_stops(start, closes):
             if b"x-small" in head:
                 continue
             # Takes nothing more; the gateway must not go on sending, nor use the connection again.
-            if closes:
-                peer.half_close()
-            peer.wait_gone()
-            peer.server.taken = len(peer.pending)
+            try:
+                if closes:
+                    peer.half_close()
+                peer.wait_gone()
+            finally:
+                peer.server.taken = len(peer.pending)
             return
 
     upstream = start(Upstream, script)

@@ -101,7 +101,10 @@ class Peer:
         self.sock.close()
 
     def half_close(self) -> None:
-        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            raise Gone from None
 
     def wait_gone(self, seconds: float = DEADLINE) -> bool:
         """True once the gateway has ended this connection; what it sends before is kept in `pending`."""
