@@ -37,9 +37,11 @@ class Lines:
     def wait(self, pattern: str, seconds: float = DEADLINE, start: int = 0) -> re.Match:
         """The first line from `start` on in which the pattern is found."""
         def look():
+            ended = self.ended
             for line in self.all[start:]:
                 if match := re.search(pattern, line):
                     return match
+            assert not ended, f"no line matches {pattern!r}, and there will be none: {self.all[-8:]}"
         return wait_for(look, seconds, f"a line matching {pattern!r} in {self.all[-8:]}")
 
 
