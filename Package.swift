@@ -25,7 +25,7 @@ let package = Package(
         .target(
             name: "CClaw",
             cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])],
-            linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("uring")]
+            linkerSettings: [.linkedLibrary("uring")]
         ),
         .target(name: "ClawWire", dependencies: ["CScan"], swiftSettings: engineSettings),
         .target(name: "ClawConfig", dependencies: ["ClawWire", .product(name: "Yams", package: "Yams")]),
@@ -42,7 +42,7 @@ let package = Package(
         .testTarget(name: "ClawWireTests", dependencies: ["ClawWire"]),
         .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"], exclude: ["Golden"]),
         .testTarget(name: "ClawEngineTests", dependencies: ["ClawEngine", "ClawWire", "ClawConfig", "CClaw"]),
-        .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad"]),
+        .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad", "ClawWire", "CClaw"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -287,7 +287,7 @@ static int64_t send_played(claw_loop *loop, int32_t fd, const claw_slice *slices
     uint64_t window = p->connecting ? 0 : p->window;
     size_t total = 0, taken = 0;
     for (int32_t i = 0; i < count; i++) {
-        if (__builtin_add_overflow(total, slices[i].length, &total)) return -EINVAL;
+        if (__builtin_add_overflow(total, slices[i].length, &total) || total > PTRDIFF_MAX) return -EINVAL;
         size_t n = slices[i].length < window ? slices[i].length : (size_t)window;
         if (n == 0) continue;
         if (p->sent_length + n > p->sent_capacity) {

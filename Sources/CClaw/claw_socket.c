@@ -260,7 +260,7 @@ int64_t claw_socket_send(claw_loop *loop, int32_t fd, const claw_slice *slices, 
     claw_socket *s = &loop->sockets[fd];
     size_t total = 0;
     for (int32_t i = 0; i < count; i++)
-        if (__builtin_add_overflow(total, slices[i].length, &total)) return -EINVAL;
+        if (__builtin_add_overflow(total, slices[i].length, &total) || total > PTRDIFF_MAX) return -EINVAL;
     if (total == 0) return 0;
     ssize_t n;
     do n = send_once(fd, slices, count);

@@ -75,14 +75,13 @@ static bool field_line(transfer_head *head, const char *line, size_t length) {
     size_t value_length = (size_t)(end - value);
     if (memchr(value, 0, value_length) || memchr(value, '\r', value_length)) return false;
     if (!framing_holds(head, line, name, value, value_length)) return false;
-    // An interim head is measured too: without end it would be a way around the limit.
     size_t needed = head->length + name + 2 + value_length + 2;
-    if (needed > HEAD_BYTES_MAX || !grow(head, (uint32_t)needed)) return false;
+    if (needed > HEAD_BYTES_MAX || !grow(head, (uint32_t)needed + 1)) return false;
     char *into = head->text + head->length;
     memcpy(into, line, name);
     memcpy(into + name, ": ", 2);
     memcpy(into + name + 2, value, value_length);
-    memcpy(into + name + 2 + value_length, "\r\n", 2);
+    memcpy(into + name + 2 + value_length, "\r\n", 3); // with a NUL after it, not counted
     head->length = (uint32_t)needed;
     return true;
 }

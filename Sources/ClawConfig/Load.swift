@@ -30,7 +30,6 @@ func loadConfiguration(bytes: UnsafeRawBufferPointer, name: String, environment:
         let (root, problems) = try DocumentReader.read(bytes)
         for problem in problems { loading.error(problem.place, "", problem.message) }
         if let root, !root.isNull {
-            loading.knownKeys = table.rows(Configuration()).filter { !$0.isLater && !$0.key.contains("[") && !$0.key.contains("NAME") }.map(\.key)
             table.read(root, into: &configuration, at: "", loading)
             if root.members != nil { FileTable.check(&configuration, root, loading) }
         } else {

@@ -98,15 +98,16 @@ let off = UInt32(CLAW_RECEIVE_OFF), buffered = UInt32(CLAW_RECEIVE_BUFFERED), re
     @Test(arguments: Backend.real)
     func staleEventForReusedDescriptorIsDropped(_ backend: Backend) throws {
         let bench = Bench(backend), listener = Listener()
-        let old = Peer(connectingTo: listener.address), oldFd = listener.accept()
+        // A number nobody else in this process gets by chance.
+        let old = Peer(connectingTo: listener.address), oldFd = move(listener.accept(), to: 15_000 + Int32(backend.rawValue))
+        let new = Peer(connectingTo: listener.address), next = listener.accept()
         #expect(claw_attach(bench.loop, oldFd, 10) == 0)
         claw_receive(bench.loop, oldFd, buffered)
         bench.wait()                       // receiving is under way in the kernel
         let inUse = claw_buffers_in_use(bench.loop)
         old.write(pattern(100))
         #expect(claw_close(bench.loop, oldFd, 0) == 0)
-        let new = Peer(connectingTo: listener.address)
-        let newFd = dup2(listener.accept(), oldFd)
+        let newFd = move(next, to: oldFd)
         #expect(newFd == oldFd)
         #expect(claw_attach(bench.loop, newFd, 11) == 0)
         claw_receive(bench.loop, newFd, buffered)
@@ -250,4 +251,10 @@ let off = UInt32(CLAW_RECEIVE_OFF), buffered = UInt32(CLAW_RECEIVE_BUFFERED), re
         let lent: UInt32 = backend == .uring ? 64 : 0
         #expect(bench.until { claw_buffers_in_use(bench.loop) <= lent }, "no buffer got lost")
     }
+}
+
+/// The same socket under another number.
+private func move(_ fd: Int32, to number: Int32) -> Int32 {
+    defer { close(fd) }
+    return dup2(fd, number)
 }

@@ -45,7 +45,7 @@ import Testing
     /// The suite's visible stand-ins turned back into the characters they stand for.
     static func original(_ text: String) -> String {
         var text = text.replacingOccurrences(of: "␣", with: " ").replacingOccurrences(of: "←", with: "\r").replacingOccurrences(of: "⇔", with: "\u{FEFF}")
-        for tab in ["———»", "——»", "—»", "»"] { text = text.replacingOccurrences(of: tab, with: "\t") }
+        text = text.replacingOccurrences(of: "—*»", with: "\t", options: .regularExpression)
         text = text.replacingOccurrences(of: "↵", with: "")
         return text.hasSuffix("∎\n") ? String(text.dropLast(2)) : text
     }
@@ -75,14 +75,25 @@ import Testing
         }
     }
 
+    /// Where libyaml (YAML 1.1) takes a text that 1.2 refuses, or reads another value: why that may stay. None is a shape our examples use.
+    static let reasons = [
+        "652Z#0": "a key that begins with ? is read as the explicit-key mark", "HM87#1": "an item that begins with ? is read as the explicit-key mark",
+        "9C9N#0": "flow list continued at the margin is harmless", "QB6E#0": "quoted text continued at the margin is harmless",
+        "9JBA#0": "comment without a space before it", "CVW2#0": "comment without a space before it", "SU5Z#0": "comment without a space before it",
+        "X4QW#0": "comment without a space before it", "DK95#1": "tab as indentation inside quotes", "Y79Y#3": "tab as indentation",
+        "G5U8#0": "a lone dash in a flow list is text", "YJV2#0": "a lone dash in a flow list is text", "JEF9#2": "block text of one line of spaces without an end",
+        "L24T#1": "block text that ends in a line of spaces without an end", "MUS6#0": "a directive with a comment stuck to it",
+        "S98Z#0": "block text that begins with lines of spaces", "Y2GN#0": "an anchor's name ends at a colon",
+    ]
+
     static func difference(_ one: Case) -> String? {
         let node: DocumentNode?
         do { node = try read(one.text) } catch {
             return one.mustFail ? nil : "refused: \((error as? DocumentError)?.message ?? "\(error)")"
         }
-        if one.mustFail { return "accepted what must be refused" }
+        if one.mustFail { return "accepted: \(reasons[one.id] ?? "no reason given")" }
         guard let json = one.json, let wanted = try? JSONSerialization.jsonObject(with: Data(json.utf8), options: .fragmentsAllowed) else { return nil }
-        return isEqual(node, wanted) ? nil : "another value"
+        return isEqual(node, wanted) ? nil : "another value: \(reasons[one.id] ?? "no reason given")"
     }
 
     @Test func CF_06_differencesFromTheSuiteAreTheListedOnes() throws {
@@ -94,6 +105,7 @@ import Testing
         }
         let listed = try String(contentsOf: Self.differences, encoding: .utf8).split(separator: "\n").map(String.init)
         #expect(found == listed)
+        #expect(!listed.contains { $0.contains("no reason given") })
     }
 
     @Test func CF_06_noTextOfTheSuiteWholeOrCutTrapsOrHangs() throws {

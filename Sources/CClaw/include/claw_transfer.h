@@ -9,8 +9,12 @@ typedef struct claw_transfers claw_transfers;
 
 /// Creates the set of transfers of one loop. watch_token: the token under which libcurl's descriptors are watched
 /// on the loop; READY events with it go to claw_transfers_ready. per_host_max: connections per endpoint (0: no cap).
+/// The first call of a process opens libcurl.so.4 and may block some milliseconds. -ENOENT: it is not installed,
+/// -ENOTSUP: too old (before 7.87) or built without TLS; claw_transfers_library says it in words.
 int32_t claw_transfers_create(claw_loop *loop, uint64_t watch_token, uint32_t per_host_max, claw_transfers **out);
-/// Ends all transfers and destroys the set.
+/// What libcurl was loaded ("libcurl/7.88.1 OpenSSL/3.0.19 nghttp2/1.52.0") or why none was. Static text.
+const char *claw_transfers_library(void);
+/// Ends all transfers and destroys the set. The loop must still be there.
 void claw_transfers_destroy(claw_transfers *transfers);
 
 /// TLS and egress options; every pointer may be NULL. Kept (copied) until destroyed.
@@ -40,7 +44,9 @@ typedef struct claw_transfer_request {
     uint32_t window_bytes;           // how much answer is held before the transfer pauses (multiple of 16384, ≤ 65536 default)
     uint32_t reserved;
 } claw_transfer_request;
-/// Starts a transfer; returns its id (≥ 0, reused later) or negated errno (-ENOMEM, -EMFILE).
+/// Starts a transfer; returns its id (≥ 0, reused later) or negated errno (-ENOMEM; -EINVAL: a URL that is not http(s),
+/// a method or header name that is no token, CR, LF or NUL in a header line, Transfer-Encoding, or a Content-Length
+/// other than the slices' sum). What goes wrong later, a lack of descriptors too, is told by ENDED.
 int32_t claw_transfer_start(claw_transfers *transfers, const claw_transfer_request *request);
 /// Ends a transfer now (connection closed or stream reset); no event for it follows.
 int32_t claw_transfer_cancel(claw_transfers *transfers, int32_t id);

@@ -44,7 +44,7 @@ enum FileTable {
                    },
                    write: { _ in nil }),
         ])
-        return Option(key: "gateway", type: "map", doc: "Names of openclaw.json for options of `server`.", children: table.rows(Configuration()),
+        return Option(key: "gateway", type: "map", doc: "Names of openclaw.json for options of `server`.", children: { table.rows(Configuration()) },
                       read: { configuration, node, key, loading in table.read(node, into: &configuration, at: key, loading) },
                       write: { _ in nil })
     }

@@ -4,6 +4,9 @@
 final class Loading {
     static let issuesMax = 200
 
+    /// True exactly when an issue was left out; then there is no need to look for more.
+    private(set) var isFull = false
+
     let file: String
     let environment: [String: String]
     private(set) var issues: [ConfigurationIssue] = []
@@ -11,8 +14,8 @@ final class Loading {
     private(set) var sources: [String: String] = [:]
     /// Keys whose value holds something from the environment or a file.
     private(set) var substituted: Set<String> = []
-    /// Every known key, dotted, for suggestions.
-    var knownKeys: [String] = []
+    /// Every known key that has one place, dotted, for suggestions; made for the first unknown key.
+    private(set) lazy var knownKeys = FileTable.make().rows(Configuration()).filter { !$0.isLater && !$0.key.contains("[") && !$0.key.contains("NAME") }.map(\.key)
     /// Upstream name → index, filled before routes are read.
     var upstreamIndex: [String: Int] = [:]
     /// Names of upstreams that were defined but are wrong; routes may refer to them without a second error.
@@ -28,7 +31,12 @@ final class Loading {
     var hasErrors: Bool { issues.contains { $0.severity == .error } }
 
     private func add(_ severity: ConfigurationIssue.Severity, _ place: Place, _ key: String, _ message: String) {
-        guard issues.count < Self.issuesMax else { return }
+        guard !isFull else { return }
+        if issues.count == Self.issuesMax {
+            isFull = true
+            issues.append(.init(file: file, line: 0, column: 0, key: "", message: "more than \(Self.issuesMax) issues; the rest is not looked at"))
+            return
+        }
         issues.append(.init(severity: severity, file: file, line: place.line, column: place.column, key: Self.printable(key, 200), message: Self.printable(message, 1000)))
     }
 

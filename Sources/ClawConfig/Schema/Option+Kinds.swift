@@ -82,7 +82,7 @@ extension Option {
     }
 
     static func section<Part>(_ key: String, _ field: WritableKeyPath<Target, Part>, _ table: Table<Part>, _ prototype: Part, _ doc: String) -> Option {
-        Option(key: key, type: "map", doc: doc, children: table.rows(prototype),
+        Option(key: key, type: "map", doc: doc, children: { table.rows(prototype) },
                read: { target, node, key, loading in table.read(node, into: &target[keyPath: field], at: key, loading) },
                write: { table.write($0[keyPath: field]) })
     }
@@ -90,6 +90,13 @@ extension Option {
     /// A key of the contract that a later version brings.
     static func later(_ key: String, _ doc: String) -> Option {
         Option(key: key, type: "", doc: doc, isLater: true, read: { _, _, _, _ in }, write: { _ in nil })
+    }
+
+    /// A default that is no value of the prototype.
+    func defaulting(_ text: String) -> Option {
+        var copy = self
+        copy.defaultText = text
+        return copy
     }
 
     func required() -> Option {

@@ -14,8 +14,8 @@ struct Option<Target> {
     var isRequired = false
     /// For the reference, where the default is not a value that `write` could show.
     var defaultText: String?
-    /// Keys below this one, for the reference and for suggestions.
-    var children: [ReferenceRow] = []
+    /// Keys below this one, for the reference and for suggestions; made when asked for, since a load that goes well never does.
+    var children: () -> [ReferenceRow] = { [] }
     /// Lands the value; notes errors under the dotted key it is given.
     let read: Read
     /// The effective value; nil where there is nothing to show.
@@ -52,6 +52,7 @@ struct Table<Target> {
             }
         }
         for member in members where !options.contains(where: { $0.key == member.key }) {
+            if loading.isFull { return }
             loading.error(member.keyPlace, dotted(path, member.key), unknown(member.key, path, loading))
         }
         requireAll(in: members, node.place, path, loading)
@@ -82,12 +83,13 @@ struct Table<Target> {
         var rows: [ReferenceRow] = []
         for option in options {
             let key = dotted(prefix, option.key)
-            if option.children.isEmpty || option.isLater {
+            let children = option.children()
+            if children.isEmpty || option.isLater {
                 let value = option.isRequired ? "required" : option.defaultText ?? option.write(prototype).map { $0.json(.masked) } ?? ""
                 rows.append(.init(key: key, type: option.type, defaultText: option.isLater ? "" : value, doc: option.doc, isLater: option.isLater))
             } else {
                 rows.append(.init(key: key, type: option.type, defaultText: option.isRequired ? "required" : option.defaultText ?? "", doc: option.doc, isLater: false))
-                for child in option.children {
+                for child in children {
                     var row = child
                     row.key = key + (child.key.hasPrefix("[") || child.key.hasPrefix(".") ? "" : ".") + child.key
                     rows.append(row)

@@ -12,7 +12,7 @@ enum RouteTable {
     static func option() -> Option<Configuration> {
         let table = make()
         return Option(key: "routes", type: "list of routes", doc: "The first route that matches a request wins. Without routes, the upstreams that list the requested model are tried in file order.",
-                      children: Names.listed(table.rows(Route(id: ""))),
+                      children: { Names.listed(table.rows(Route(id: ""))) },
                       read: { configuration, node, key, loading in readAll(&configuration, node, key, table, loading) },
                       write: { configuration in
                           let names = configuration.upstreams.map(\.name)
@@ -52,12 +52,12 @@ enum RouteTable {
 
     private static func make() -> Table<Route> {
         Table(options: [
-            withDefault(.text("id", type: "a name", \.id, "Name in logs, metrics and `x-openclaw-route`.") { Names.isName($0) ? nil : "expected a name of \(Names.rule)" },
-                        "route-N, N counting from 1"),
+            .text("id", type: "a name", \.id, "Name in logs, metrics and `x-openclaw-route`.") { Names.isName($0) ? nil : "expected a name of \(Names.rule)" }
+                .defaulting("route-N, N counting from 1"),
             .section("match", \.match, MatchTable.make(), RouteMatch(), "What a request has to look like; all that is given has to hold. Without it: any."),
             strategy(),
             modelMap(),
-            .seconds("timeout_seconds", 0.001...86400, \.timeoutNanoseconds, "A whole request on this route. Default: the upstream's."),
+            .seconds("timeout_seconds", 0.001...86400, \.timeoutNanoseconds, "A whole request on this route.").defaulting("the upstream's"),
             .section("retries", \.retries, retries(), Retries(), "How often a request is tried while nothing was sent to the client."),
             .text("strip_prefix", type: "a path", \.stripPrefix, "Taken off the path before it is joined to the base path of an `http` upstream.") {
                 $0.hasPrefix("/") && $0 != "/" && !$0.hasSuffix("/") && MatchTable.pathProblem($0) == nil ? nil : "expected a path without / at its end"
@@ -73,12 +73,6 @@ enum RouteTable {
             .later("scopes", "Scopes a caller needs."),
             .later("claims", "Claims a caller needs."),
         ])
-    }
-
-    private static func withDefault(_ option: Option<Route>, _ text: String) -> Option<Route> {
-        var copy = option
-        copy.defaultText = text
-        return copy
     }
 
     private static func retries() -> Table<Retries> {
@@ -106,7 +100,7 @@ enum RouteTable {
         let table = Table<Strategy>(options: [
             .choice("type", \.type, later: laterStrategies, "How the upstreams share the requests."),
             Option(key: "upstreams", type: "list of names or {name, weight, model}", doc: "Who answers.",
-                   children: Names.listed(entry.rows(StrategyTarget(upstream: 0))),
+                   children: { Names.listed(entry.rows(StrategyTarget(upstream: 0))) },
                    read: { strategy, node, key, loading in
                        guard let items = Names.items(node, key, 1...Limit.targetsMax, loading) else { return }
                        for (index, item) in items.enumerated() {
@@ -118,7 +112,7 @@ enum RouteTable {
                    },
                    write: { _ in nil }).required(),
         ])
-        return Option(key: "strategy", type: "a map with upstreams", doc: "Which upstreams answer, in which manner.", children: table.rows(Strategy()),
+        return Option(key: "strategy", type: "a map with upstreams", doc: "Which upstreams answer, in which manner.", children: { table.rows(Strategy()) },
                       read: { route, node, key, loading in
                           var strategy = Strategy()
                           table.read(node, into: &strategy, at: key, loading)

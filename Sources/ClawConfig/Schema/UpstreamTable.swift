@@ -18,10 +18,8 @@ enum UpstreamTable {
     /// The option of the whole file.
     static func option() -> Option<Configuration> {
         let table = make()
-        var children = table.rows(Upstream(name: "", type: .openai))
-        for index in children.indices { children[index].key = ".NAME.\(children[index].key)" }
         return Option(key: "upstreams", type: "map of name → upstream", doc: "Provider accounts and backends, by name. With no `routes`, those that list the requested model are tried in file order.",
-                      children: children,
+                      children: { table.rows(Upstream(name: "", type: .openai)).map { var row = $0; row.key = ".NAME.\(row.key)"; return row } },
                       read: { configuration, node, key, loading in readAll(&configuration, node, key, table, loading) },
                       write: { configuration in
                           .object(Dictionary(configuration.upstreams.map { ($0.name, table.write($0)) }) { first, _ in first })
@@ -65,13 +63,13 @@ enum UpstreamTable {
                    write: { $0.endpoints.count == 1 && $0.endpoints[0].weight == 1 ? .text(url($0.endpoints[0])) : nil }),
             endpoints(),
             models(),
-            .seconds("timeout_seconds", 0.001...86400, \.timeoutNanoseconds, "A whole request. Default: `server.timeout_seconds`."),
+            .seconds("timeout_seconds", 0.001...86400, \.timeoutNanoseconds, "A whole request.").defaulting("server.timeout_seconds"),
             .seconds("connect_timeout_seconds", 0.001...3600, \.connectTimeoutNanoseconds, "Until a connection stands, TLS included."),
-            .seconds("first_byte_timeout_seconds", 0.001...86400, \.firstByteTimeoutNanoseconds, "Until the first byte of the answer. Default: `timeout_seconds`."),
+            .seconds("first_byte_timeout_seconds", 0.001...86400, \.firstByteTimeoutNanoseconds, "Until the first byte of the answer.").defaulting("timeout_seconds"),
             .seconds("idle_stream_timeout_seconds", 0.001...86400, \.idleStreamTimeoutNanoseconds, "Longest silence within an answer."),
             headers(),
             .integer("max_connections_per_endpoint", 0...100_000, \.connectionsPerEndpointMax, "Connections per endpoint and worker; 0: no limit."),
-            .flag("stream_usage", \.streamUsage, "Ask for token usage in event streams (`stream_options.include_usage`). Default: as the type does it."),
+            .flag("stream_usage", \.streamUsage, "Ask for token usage in event streams (`stream_options.include_usage`).").defaulting("as the type does it"),
             proxy(),
             tlsSection(),
             .later("cost_per_million_input_tokens", "USD."),
@@ -121,7 +119,7 @@ enum UpstreamTable {
             .later("models", "Models this key may be used for."),
         ])
         return Option(key: "api_keys", type: "list of keys", doc: "Several keys, used in turn.",
-                      children: Names.listed(table.rows(UpstreamKey(id: "", value: Secret("")))),
+                      children: { Names.listed(table.rows(UpstreamKey(id: "", value: Secret("")))) },
                       read: { upstream, node, key, loading in
                           guard let items = Names.items(node, key, 1...Limit.keysMax, loading) else { return }
                           var lines: [String: Int] = [:], keys: [UpstreamKey] = []
@@ -172,7 +170,7 @@ enum UpstreamTable {
             .integer("weight", 1...Limit.weightMax, \.weight, "Share of requests."),
         ])
         return Option(key: "endpoints", type: "list of URLs or {url, weight}", doc: "Several addresses of the same API, instead of `base_url`. `discovery` is not available in this version.",
-                      children: Names.listed(table.rows(openaiBase)).map { var row = $0; if row.key.hasSuffix("url") { row.defaultText = "required" }; return row },
+                      children: { Names.listed(table.rows(openaiBase)) },
                       read: { upstream, node, key, loading in
                           if let discovery = node.members?.first(where: { $0.key == "discovery" }) {
                               return loading.error(discovery.keyPlace, dotted(key, "discovery"), "not available in this version")
@@ -194,14 +192,14 @@ enum UpstreamTable {
     private static func models() -> Option<Upstream> {
         let table = Table<Model>(options: [
             .text("id", type: "a model id", \.id, "Name sent to the upstream.") { Names.isModel($0) ? nil : "expected a model id" }.required(),
-            .text("alias", type: "a model name", \.alias, "Name clients ask for; default: the id.") { Names.isModel($0) ? nil : "expected a model name" },
+            .text("alias", type: "a model name", \.alias, "Name clients ask for.") { Names.isModel($0) ? nil : "expected a model name" }.defaulting("the id"),
             .later("max_context_tokens", "Size of the context window."),
             .later("cost_per_million_input_tokens", "USD."),
             .later("cost_per_million_output_tokens", "USD."),
             .later("cost_per_million_cached_input_tokens", "USD."),
         ])
         return Option(key: "models", type: "list of ids or {id, alias}", doc: "Models it serves; without it, any.",
-                      children: Names.listed(table.rows(Model(id: "", alias: ""))).map { var row = $0; if row.key.hasSuffix("alias") { row.defaultText = "the id" }; return row },
+                      children: { Names.listed(table.rows(Model(id: "", alias: ""))) },
                       read: { upstream, node, key, loading in
                           guard let items = Names.items(node, key, 1...Limit.modelsMax, loading) else { return }
                           var lines: [String: Int] = [:]

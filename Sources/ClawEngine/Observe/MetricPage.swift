@@ -1,12 +1,12 @@
 // Counters of one worker: a page of words that this worker alone writes and the admin thread reads at a scrape. A series is found by a key of
-// small numbers (metric, up to three labels) in an open-addressed table; a new one takes the next words of the page. Beyond the cap on
-// series, counts go to the metric's series with all labels "other".
+// small numbers (metric, up to four labels) in an open-addressed table; a new one takes the next words of the page. Beyond the cap on
+// series, counts go to the metric's series with all labels "other" (`overflowMark`).
 import CClaw
 
 enum Metric: UInt8, CaseIterable {
     case requests = 1, upstreamRequests, requestDuration, upstreamDuration, timeToFirstToken, interToken, overhead
-    case tokens, upstreamErrors, fallbacks, loopLag, refused, logDropped, clientDisconnects, connectionsAccepted, keyFailures
-    case upstreamConnections, streamsTruncated, estimatedCost
+    case tokens, upstreamErrors, fallbacks, loopLag, refused, clientDisconnects, connectionsAccepted
+    case upstreamConnections, streamsTruncated
 
     enum Shape { case counter, fine, coarse }
     var shape: Shape {
@@ -40,9 +40,11 @@ final class MetricPage: @unchecked Sendable {
     private let seriesMax: Int
     /// Set once when a series went to "other"; the control thread logs it.
     let overflow: UnsafeMutablePointer<UInt64>
-    /// Gauges: connections, exchanges running, exchanges waiting for a connection, links open, buffers in use, body memory of this worker.
+    /// Gauges: connections, exchanges running, exchanges waiting for a connection, links open, buffers in use.
     let gauges: UnsafeMutablePointer<UInt64>
-    enum Gauge: Int, CaseIterable { case connections, streams, pending, links, buffers, bodyMemory, logDropped }
+    enum Gauge: Int, CaseIterable { case connections, streams, pending, links, buffers }
+    /// Fourth label of a metric's series for all that came when the page was full; no real fourth label is that high.
+    static let overflowMark: UInt8 = 0xff
 
     init(seriesMax: Int) {
         self.seriesMax = min(seriesMax, Self.tableSize / 2)
@@ -69,9 +71,10 @@ final class MetricPage: @unchecked Sendable {
         gauges.deallocate()
     }
 
+    /// Never 0, which marks a free place of the table: metrics count from 1.
     @inline(__always)
-    static func key(_ metric: Metric, _ a: UInt16, _ b: UInt16, _ c: UInt16) -> UInt64 {
-        UInt64(metric.rawValue) << 56 | UInt64(a) << 32 | UInt64(b) << 16 | UInt64(c)
+    static func key(_ metric: Metric, _ a: UInt16, _ b: UInt16, _ c: UInt16, _ d: UInt8 = 0) -> UInt64 {
+        UInt64(metric.rawValue) << 56 | UInt64(d) << 48 | UInt64(a) << 32 | UInt64(b) << 16 | UInt64(c)
     }
 
     private static func width(_ metric: Metric) -> Int {
@@ -96,8 +99,9 @@ final class MetricPage: @unchecked Sendable {
     @inline(never)
     private func insert(_ key: UInt64, _ metric: Metric, _ at: Int) -> UnsafeMutablePointer<UInt64> {
         let width = Self.width(metric)
-        let other = Self.key(metric, 0, 0, 0)
-        if (series >= seriesMax || used + width > Self.wordsMax), key != other, series < seriesMax + Metric.allCases.count {
+        let other = Self.key(metric, 0, 0, 0, Self.overflowMark)
+        // `other` series stand outside the cap: one per metric, so table and words have room for them whatever the cap is.
+        if series >= seriesMax, key != other {
             claw_word_store(overflow, 1)
             return words(of: other, metric)
         }
@@ -110,8 +114,8 @@ final class MetricPage: @unchecked Sendable {
     }
 
     @inline(__always)
-    func add(_ metric: Metric, _ a: UInt16, _ b: UInt16 = 0, _ c: UInt16 = 0, by n: UInt64 = 1) {
-        claw_counter_add(words(of: Self.key(metric, a, b, c), metric), n)
+    func add(_ metric: Metric, _ a: UInt16, _ b: UInt16 = 0, _ c: UInt16 = 0, _ d: UInt8 = 0, by n: UInt64 = 1) {
+        claw_counter_add(words(of: Self.key(metric, a, b, c, d), metric), n)
     }
 
     /// Adds an observation to a histogram: words are the buckets, then the count, then the sum in nanoseconds.
@@ -132,14 +136,18 @@ final class MetricPage: @unchecked Sendable {
     func set(_ gauge: Gauge, _ value: Int) { claw_word_store_relaxed(gauges + gauge.rawValue, UInt64(max(0, value))) }
     func gauge(_ gauge: Gauge) -> UInt64 { claw_word_load_relaxed(gauges + gauge.rawValue) }
 
-    /// For the scraper (another thread): every series with its words.
-    func forEach(_ body: (_ metric: Metric, _ a: UInt16, _ b: UInt16, _ c: UInt16, _ words: [UInt64]) -> Void) {
+    /// For the scraper (another thread): every series with its labels and words.
+    func forEach(_ body: (_ metric: Metric, _ labels: (a: UInt16, b: UInt16, c: UInt16, d: UInt8), _ words: [UInt64]) -> Void) {
         for at in 0..<Self.tableSize {
             let key = claw_word_load(keys + at)
             guard key != 0, let metric = Metric(rawValue: UInt8(key >> 56)) else { continue }
             let start = words + Int(places[at])
             let values = (0..<Self.width(metric)).map { claw_word_load_relaxed(start + $0) }
-            body(metric, UInt16(truncatingIfNeeded: key >> 32), UInt16(truncatingIfNeeded: key >> 16), UInt16(truncatingIfNeeded: key), values)
+            let labels = (
+                a: UInt16(truncatingIfNeeded: key >> 32), b: UInt16(truncatingIfNeeded: key >> 16), c: UInt16(truncatingIfNeeded: key),
+                d: UInt8(truncatingIfNeeded: key >> 48)
+            )
+            body(metric, labels, values)
         }
     }
 }

@@ -41,6 +41,13 @@ extension Worker {
         }
         if event.isOversized { return .content }
         let isErrorName = event.name.count == 5 && Bytes("error").equals(event.name)
+        // The usual event of a stream under way is one more piece of text: a glance tells, and the full scan is spared (3,000 of 4,200
+        // instructions an event).
+        if exchange.pointee.sawContent, !isErrorName, let base = event.data.baseAddress,
+            cscan_event_matters(base.assumingMemoryBound(to: UInt8.self), event.data.count) == 0
+        {
+            return .content
+        }
         let spans = scanAnswer(event.data)
         guard let spans, let base = event.data.baseAddress else { return isErrorName ? .error : .content }
         if isErrorName { return .error }
@@ -125,24 +132,25 @@ extension Worker {
         if let value = count(Tap.reasoningTokens, Tap.outputReasoning, Tap.responseReasoning) { exchange.pointee.usage.reasoning = value }
     }
 
-    /// A plain answer that came in several buffers: its usage object is looked for in its last bytes.
-    func takeUsageFromTail(_ exchange: UnsafeMutablePointer<Exchange>) {
-        guard let base = exchange.pointee.tail.base else { return }
-        let length = exchange.pointee.tail.length
-        let key: StaticString = "\"usage\""
-        var found = -1
-        var at = 0
-        while at < length {
-            let hit = cscan_find(base + at, length - at, key.utf8Start, 7)
-            if hit == length - at { break }
-            found = at + hit
-            at = found + 7
+    /// A plain answer: its usage object and finish reason stand near its end, so only the last bytes are looked at, not the whole text. A quote inside
+    /// a JSON string is escaped, so `"usage":` can only be a key.
+    func takeUsageFromEnd(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        let start = max(0, count - TailWindow.size)
+        let base = bytes + start
+        let length = count - start
+        if let at = lastKey("\"finish_reason\"", base, length), at < length, base[at] == 34 {
+            var end = at + 1
+            while end < length, base[end] != 34 { end += 1 }
+            if end < length {
+                var span = JSONSpan()
+                span.kind = .string
+                span.offset = at
+                span.length = end + 1 - at
+                exchange.pointee.sawFinish = true
+                keepFinish(exchange, span, UnsafeRawPointer(base))
+            }
         }
-        guard found >= 0, length - found + 1 <= Self.scratchBytes else { return }
-        // Make the fragment a document of its own: "{" + `"usage": {…}` + "}", cut at the object's closing brace.
-        var open = found + 7
-        while open < length, base[open] != 123, base[open] == 58 || base[open] <= 32 { open += 1 }
-        guard open < length, base[open] == 123 else { return }
+        guard let open = lastKey("\"usage\"", base, length), open < length, base[open] == 123, length - open + 16 <= Self.scratchBytes else { return }
         var depth = 0
         var end = open
         while end < length {
@@ -154,9 +162,26 @@ extension Worker {
             end += 1
         }
         guard end < length else { return }
-        scratch[0] = 123
-        memcpy(scratch + 1, base + found, end + 1 - found)
-        scratch[end + 2 - found] = 125
-        if let spans = scanAnswer(UnsafeRawBufferPointer(start: scratch, count: end + 3 - found)) { takeUsage(exchange, spans, UnsafeRawPointer(scratch)) }
+        // Made a document of its own: {"usage":{…}}.
+        var writer = TextWriter(scratch)
+        writer.put("{\"usage\":")
+        writer.put(base + open, end + 1 - open)
+        writer.put(byte: 125)
+        if let spans = scanAnswer(UnsafeRawBufferPointer(start: scratch, count: writer.count)) { takeUsage(exchange, spans, UnsafeRawPointer(scratch)) }
+    }
+
+    /// Offset of the value behind the last occurrence of this key; nil when there is none.
+    private func lastKey(_ key: StaticString, _ base: UnsafePointer<UInt8>, _ length: Int) -> Int? {
+        var found: Int?
+        var at = 0
+        while at < length {
+            let hit = cscan_find(base + at, length - at, key.utf8Start, key.utf8CodeUnitCount)
+            if hit == length - at { break }
+            at += hit + key.utf8CodeUnitCount
+            var value = at
+            while value < length, base[value] == 58 || base[value] == 32 || (base[value] >= 9 && base[value] <= 13) { value += 1 }
+            found = value
+        }
+        return found
     }
 }

@@ -163,10 +163,7 @@ extension Worker {
             }
         } else if exchange.pointee.answerIsJSON {
             if isWhole {
-                if let spans = scanAnswer(UnsafeRawBufferPointer(start: bytes, count: count)) {
-                    takeUsage(exchange, spans, UnsafeRawPointer(bytes))
-                    takeFinish(exchange, spans, UnsafeRawPointer(bytes))
-                }
+                takeUsageFromEnd(exchange, bytes, count)
             } else {
                 exchange.pointee.tail.append(bytes, count)
             }
@@ -316,8 +313,8 @@ extension Worker {
                 }
             }
             if exchange.pointee.holdbackLength > 0 { releaseHoldback(exchange) }
-        } else if exchange.pointee.tail.length > 0 {
-            takeUsageFromTail(exchange)
+        } else if let tail = exchange.pointee.tail.base, exchange.pointee.tail.length > 0 {
+            takeUsageFromEnd(exchange, tail, exchange.pointee.tail.length)
         }
         if exchange.pointee.answerIsChunked, exchange.pointee.method != .head { appendStatic(exchange, "0\r\n\r\n") }
         closeAttempt(exchange, exchange.pointee.failure == .upstreamInBand ? .serverError : Self.errorClass(of: exchange.pointee.status), status: exchange.pointee.status)

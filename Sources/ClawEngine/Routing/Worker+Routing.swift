@@ -1,6 +1,7 @@
 // Routing: the first route whose conditions all hold, then the ordered list of candidates its strategy makes. Pure over the plan, the request and
 // the worker's rotation state and random numbers.
 import CScan
+import CClaw
 import ClawConfig
 import ClawWire
 import Glibc
@@ -265,8 +266,7 @@ extension Worker {
     private func isAvailable(_ exchange: UnsafeMutablePointer<Exchange>, _ target: UnsafeMutablePointer<PlanTarget>) -> Bool {
         let upstream = exchange.pointee.plan.pointee.upstreams[target.pointee.upstream]
         for at in 0..<upstream.pointee.endpoints.count {
-            guard let state = endpoints[upstream.pointee.endpoints[at].pointee.place] else { return true }
-            if state.pointee.unavailableUntil <= now { return true }
+            if claw_word_load_relaxed(shared.unavailableUntil + upstream.pointee.endpoints[at].pointee.place) <= now { return true }
         }
         return false
     }

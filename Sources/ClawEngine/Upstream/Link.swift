@@ -48,6 +48,4 @@ struct EndpointState {
     var isResolving = false
     /// Where the next new connection begins in `addresses`.
     var nextAddress = 0
-    /// After a failure to connect, `first_available` passes this endpoint by until then.
-    var unavailableUntil: UInt64 = 0
 }

@@ -90,7 +90,7 @@ extension Worker {
         closeAttempt(exchange, errorClass, status: status)
         dropUpstream(index)
         if kind == .upstreamConnect || kind == .connectTimeout || kind == .upstreamDNS, let endpoint = exchange.pointee.endpoint {
-            self.endpoint(endpoint.pointee.place).pointee.unavailableUntil = now + Self.unavailableNanoseconds
+            claw_word_store_relaxed(shared.unavailableUntil + endpoint.pointee.place, now + Self.unavailableNanoseconds)
         }
         exchange.pointee.failure = kind
         if canMoveOn(exchange, after: kind) {
@@ -98,7 +98,8 @@ extension Worker {
             metrics.add(
                 .fallbacks, exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.label,
                 exchange.pointee.plan.pointee.upstreams[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].upstream)].pointee.label,
-                UInt16(errorClass.rawValue))
+                exchange.pointee.plan.pointee.upstreams[Int(exchange.pointee.candidates[exchange.pointee.candidateNext].upstream)].pointee.label,
+                errorClass.rawValue)
             return startNextAttempt(index)
         }
         if exchange.pointee.isCommitted { return truncate(index, kind) }

@@ -122,6 +122,7 @@ extension Worker {
         link.pointee.exchange = index
         exchange.pointee.link = UInt32(at)
         endpoint(Int(link.pointee.place)).pointee.open += 1
+        claw_counter_add(linksOpen + Int(link.pointee.place), 1)
         metrics.set(.links, links.inUse)
         metrics.add(.upstreamConnections, presentUpstream(exchange).pointee.label)
         exchange.pointee.phase = .connect
@@ -158,6 +159,8 @@ extension Worker {
         guard link.pointee.state == .connecting else { return }
         let index = link.pointee.exchange
         if result == 0 {
+            let mark = shared.unavailableUntil + Int(link.pointee.place)
+            if claw_word_load_relaxed(mark) != 0 { claw_word_store_relaxed(mark, 0) }
             return send(index, over: linkIndex)
         }
         let exchange = exchanges.base + Int(index)
@@ -479,6 +482,7 @@ extension Worker {
         _ = claw_close(loop, link.pointee.fd, reset ? 1 : 0)
         let state = endpoint(Int(link.pointee.place))
         state.pointee.open -= 1
+        claw_word_store_relaxed(linksOpen + Int(link.pointee.place), UInt64(max(0, state.pointee.open)))
         if wasIdle, let at = state.pointee.idle.lastIndex(of: linkIndex) { state.pointee.idle.remove(at: at) }
         links.give(Int(linkIndex))
         metrics.set(.links, links.inUse)

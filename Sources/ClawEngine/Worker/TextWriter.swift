@@ -47,7 +47,8 @@ struct TextWriter {
         at += 1
     }
 
-    mutating func put(_ string: String) {
+    /// Not for the request path: a literal given here would be a String, with its reference counts.
+    mutating func put(string: String) {
         var string = string
         string.withUTF8 { if let base = $0.baseAddress { put(base, $0.count) } }
     }

@@ -6,7 +6,8 @@ import ClawConfig
 import ClawWire
 import Glibc
 
-/// What the control thread and the workers both see; every word has one writer.
+/// What the control threads and the workers both see. Every word has one writer, but for two that all workers write: the body memory (atomic
+/// additions) and the marks of unreachable endpoints (the last one to know is right).
 final class Shared: @unchecked Sendable {
     /// The plan new requests start on (address of a Plan).
     let plan: UnsafeMutablePointer<UInt64>
@@ -16,9 +17,14 @@ final class Shared: @unchecked Sendable {
     let bodyMemory: UnsafeMutablePointer<UInt64>
     /// Monotonic deadline of the drain.
     let drainDeadline: UnsafeMutablePointer<UInt64>
+    /// By Registry place: after a failure to connect, `first_available` passes the endpoint by until then and readiness counts it out; a connection
+    /// that comes about takes the mark back.
+    let unavailableUntil: UnsafeMutablePointer<UInt64>
     private let words: UnsafeMutablePointer<UInt64>
 
     init() {
+        unavailableUntil = .allocate(capacity: Registry.endpointsMax)
+        unavailableUntil.initialize(repeating: 0, count: Registry.endpointsMax)
         words = .allocate(capacity: 64)
         words.initialize(repeating: 0, count: 64)
         plan = words
@@ -26,7 +32,10 @@ final class Shared: @unchecked Sendable {
         drainDeadline = words + 2
         bodyMemory = words + 32
     }
-    deinit { words.deallocate() }
+    deinit {
+        words.deallocate()
+        unavailableUntil.deallocate()
+    }
 }
 
 struct WorkerOptions {
@@ -56,6 +65,8 @@ final class Worker {
     let linkTimers: Int
     /// By Registry place; made on first use.
     let endpoints: UnsafeMutablePointer<UnsafeMutablePointer<EndpointState>?>
+    /// By Registry place: connections of ours, as `EndpointState.open`, for the control threads to see.
+    let linksOpen: UnsafeMutablePointer<UInt64>
     var plan: PlanRef
     /// The plan new requests run on, for the control thread to see.
     let planSeen: UnsafeMutablePointer<UInt64>
@@ -125,6 +136,8 @@ final class Worker {
         timers = TimerWheel(capacity: capacity * 3, now: claw_monotonic_ns())
         endpoints = .allocate(capacity: Registry.endpointsMax)
         endpoints.initialize(repeating: nil, count: Registry.endpointsMax)
+        linksOpen = .allocate(capacity: Registry.endpointsMax)
+        linksOpen.initialize(repeating: 0, count: Registry.endpointsMax)
         plan = PlanRef(bitPattern: UInt(claw_word_load(shared.plan))).unsafelyUnwrapped
         planSeen = .allocate(capacity: 16)
         planSeen.initialize(repeating: claw_word_load(shared.plan), count: 16)
@@ -155,6 +168,7 @@ final class Worker {
             }
         }
         endpoints.deallocate()
+        linksOpen.deallocate()
         planSeen.deallocate()
         spans.deallocate()
         tapSpans.deallocate()
@@ -192,6 +206,7 @@ final class Worker {
         if transfers != nil { pumpTransfers() }
         flushAll()
         buffers.endTick()
+        metrics.set(.buffers, Int(claw_buffers_in_use(loop)))
         if phase != 0 { return drain() }
         if count > 0 {
             let spent = claw_monotonic_ns() &- now

@@ -1,0 +1,144 @@
+// The workers' metric pages added up for one scrape. Series meet under their rendered labels, not under their keys: two keys may read the same (two
+// error classes share a name, an upstream may be called "other"), and a scraper refuses a text in which one series is there twice.
+import ClawWire
+
+struct SeriesSum {
+    private let names: Registry.State
+    /// By metric, then by labels as text.
+    private var series: [Metric: [String: [UInt64]]] = [:]
+
+    init(names: Registry.State) { self.names = names }
+
+    mutating func add(_ page: MetricPage, worker: Int) {
+        page.forEach { metric, labels, words in
+            let text = metric.labels(labels, names, worker: worker)
+            var sums = series[metric, default: [:]][text] ?? Array(repeating: 0, count: words.count)
+            for (index, word) in words.enumerated() { sums[index] &+= word }
+            series[metric, default: [:]][text] = sums
+        }
+    }
+
+    /// Sum of a counter over all its series.
+    func total(_ metric: Metric) -> UInt64 { (series[metric] ?? [:]).values.reduce(0) { $0 &+ $1[0] } }
+
+    /// Writes every family that has series. Counters without labels are there from the start, at 0.
+    func write(to out: inout Exposition) {
+        for metric in Metric.allCases {
+            var found = series[metric] ?? [:]
+            if found.isEmpty, metric.isAlwaysThere { found[metric.labels((0, 0, 0, 0), names, worker: 0)] = [0] }
+            guard !found.isEmpty else { continue }
+            out.begin(metric.family, metric.shape == .counter ? .counter : .histogram, metric.help)
+            for (labels, words) in found.sorted(by: { $0.key < $1.key }) {
+                if metric.shape == .counter {
+                    out.sample(labels, words[0])
+                } else {
+                    let bounds = metric.shape == .fine ? Buckets.fine : Buckets.coarse
+                    out.histogram(labels, buckets: words[0...bounds.count], bounds: bounds, sum: words[bounds.count + 2])
+                }
+            }
+        }
+    }
+}
+
+extension Metric {
+    /// Name in the contract (spec/observability.md) without `_total`.
+    var family: String {
+        switch self {
+        case .requests: "openclaw_requests"
+        case .upstreamRequests: "openclaw_upstream_requests"
+        case .requestDuration: "openclaw_request_duration_seconds"
+        case .upstreamDuration: "openclaw_upstream_duration_seconds"
+        case .timeToFirstToken: "openclaw_time_to_first_token_seconds"
+        case .interToken: "openclaw_inter_token_seconds"
+        case .overhead: "openclaw_overhead_seconds"
+        case .tokens: "openclaw_tokens"
+        case .upstreamErrors: "openclaw_upstream_errors"
+        case .fallbacks: "openclaw_fallbacks"
+        case .loopLag: "openclaw_event_loop_lag_seconds"
+        case .refused: "openclaw_refused"
+        case .clientDisconnects: "openclaw_client_disconnects"
+        case .connectionsAccepted: "openclaw_connections_accepted"
+        case .upstreamConnections: "openclaw_upstream_connections"
+        case .streamsTruncated: "openclaw_streams_truncated"
+        }
+    }
+
+    var help: String {
+        switch self {
+        case .requests: "Requests answered, by route, status and method."
+        case .upstreamRequests: "Attempts at upstreams, by the status that came back (0: none did)."
+        case .requestDuration: "From the request's head to the last byte of its answer."
+        case .upstreamDuration: "Duration of one attempt at an upstream."
+        case .timeToFirstToken: "From the request's head to the first token of a stream."
+        case .interToken: "Between two tokens of a stream, as they came from the upstream."
+        case .overhead: "Time spent inside the gateway itself."
+        case .tokens: "Tokens as the upstreams counted them; cached_input is part of input, reasoning part of output."
+        case .upstreamErrors: "Attempts that failed, by class."
+        case .fallbacks: "Moves to the next candidate after a failed attempt."
+        case .loopLag: "Time a worker's turn took: how long an event may have waited."
+        case .refused: "What was refused before it became a request."
+        case .clientDisconnects: "Clients that went away before their answer was complete."
+        case .connectionsAccepted: "Client connections accepted."
+        case .upstreamConnections: "Connections opened to upstreams."
+        case .streamsTruncated: "Answers that broke off after their beginning had gone out."
+        }
+    }
+
+    fileprivate var isAlwaysThere: Bool { self == .clientDisconnects || self == .connectionsAccepted }
+
+    /// Names of the labels, in the order of the page's labels a, b, c, d where they come from there.
+    private var labelNames: [String] {
+        switch self {
+        case .requests: ["route_id", "status", "method"]
+        case .upstreamRequests: ["upstream_name", "model", "status"]
+        case .requestDuration: ["route_id", "upstream_name"]
+        case .upstreamDuration, .interToken, .upstreamConnections: ["upstream_name"]
+        case .timeToFirstToken: ["upstream_name", "model"]
+        case .overhead, .streamsTruncated: ["route_id"]
+        case .tokens: ["upstream_name", "model_name", "kind"]
+        case .upstreamErrors: ["upstream_name", "model", "class"]
+        case .fallbacks: ["route_id", "from", "to", "reason"]
+        case .loopLag: ["worker"]
+        case .refused: ["reason"]
+        case .connectionsAccepted: ["listener"]
+        case .clientDisconnects: []
+        }
+    }
+
+    func labels(_ key: (a: UInt16, b: UInt16, c: UInt16, d: UInt8), _ names: Registry.State, worker: Int) -> String {
+        func name(_ list: [String], _ place: UInt16) -> String { Int(place) < list.count ? list[Int(place)] : list[0] }
+        func errorClass(_ raw: UInt16) -> String { Int(raw) < ErrorClass.names.count ? ErrorClass.names[Int(raw)].description : "other" }
+        let values: [String] = switch self {
+        case .loopLag: ["\(worker)"]
+        case .connectionsAccepted: ["data"]
+        case .clientDisconnects: []
+        case _ where key.d == MetricPage.overflowMark: Array(repeating: "other", count: labelNames.count)
+        case .requests: [name(names.routes, key.a), "\(key.b)", Self.methodName(key.c)]
+        case .upstreamRequests: [name(names.upstreams, key.a), name(names.models, key.b), "\(key.c)"]
+        case .requestDuration: [name(names.routes, key.a), name(names.upstreams, key.b)]
+        case .upstreamDuration, .interToken, .upstreamConnections: [name(names.upstreams, key.a)]
+        case .timeToFirstToken: [name(names.upstreams, key.a), name(names.models, key.b)]
+        case .overhead, .streamsTruncated: [name(names.routes, key.a)]
+        case .tokens: [name(names.upstreams, key.a), name(names.models, key.b), Self.tokenKind(key.c)]
+        case .upstreamErrors: [name(names.upstreams, key.a), name(names.models, key.b), errorClass(key.c)]
+        case .fallbacks: [name(names.routes, key.a), name(names.upstreams, key.b), name(names.upstreams, key.c), errorClass(UInt16(key.d))]
+        case .refused: [Int(key.a) < RefusalLabel.names.count ? RefusalLabel.names[Int(key.a)] : "other"]
+        }
+        return Exposition.labels(zip(labelNames, values).map { (name: $0, value: $1) })
+    }
+
+    private static func methodName(_ raw: UInt16) -> String {
+        HTTPMethod(rawValue: UInt8(truncatingIfNeeded: raw)).map { Worker.name(of: $0).description } ?? "OTHER"
+    }
+
+    /// Places as `Worker.account` counts them.
+    private static func tokenKind(_ place: UInt16) -> String {
+        switch place {
+        case 0: "input"
+        case 1: "output"
+        case 2: "cached_input"
+        case 3: "reasoning"
+        default: "other"
+        }
+    }
+}
