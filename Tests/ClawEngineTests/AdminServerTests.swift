@@ -119,8 +119,7 @@ import Testing
               second: {type: generic, base_url: "http://127.0.0.1:\(port)/v1", models: [m]}
             """
         #expect(rig.gateway.reload(try AdminRig.configuration(upstreams: upstreams)) == nil)
-        // The worker takes the new plan over when it wakes; until then requests run on the old one.
-        for _ in 0..<200 where !rig.gateway.runners.allSatisfy({ runner in rig.gateway.plans.withLock { runner.sawPlan($0.owners[$0.owners.count - 1].ref) } }) { usleep(5000) }
+        try rig.awaitPlan()
         #expect(try rig.complete() == 200)
         let found = MetricsText(try rig.ask("GET", "/metrics").body, openMetrics: false)
         #expect(found.samples["openclaw_fallbacks_total{route_id=\"default\",from=\"first\",to=\"second\",reason=\"network\"}"] == 1)
@@ -168,13 +167,13 @@ import Testing
         defer { rig.end() }
         // A route to the admin listener, by name so that no check of addresses could have found it.
         let upstreams = "  self: {type: http, base_url: \"http://localhost:\(rig.admin.port)\"}"
-        let routes = "routes:\n  - {id: self, match: {path: \"/*\"}, strategy: {type: failover, targets: [{upstream: self}]}}"
+        let routes = "routes:\n  - {id: self, match: {path: \"/*\"}, strategy: {type: failover, upstreams: [self]}}"
         let load = loadConfiguration(text: "upstreams:\n\(upstreams)\n\(routes)", name: "test", environment: [:])
         var configuration = try #require(load.configuration, "\(load.issues)")
         configuration.server = rig.gateway.configuration.server
         configuration.logging = rig.gateway.configuration.logging
         #expect(rig.gateway.reload(configuration) == nil)
-        for _ in 0..<200 where !rig.gateway.runners.allSatisfy({ runner in rig.gateway.plans.withLock { runner.sawPlan($0.owners[$0.owners.count - 1].ref) } }) { usleep(5000) }
+        try rig.awaitPlan()
         for path in ["/admin/config", "/metrics", "/admin/status"] {
             let peer = AdminPeer(port: rig.gateway.port)
             peer.send("GET", path, ["connection: close"])
@@ -201,7 +200,7 @@ import Testing
     }
 
     @Test func INV_4_noSecretIsInAnyAdminAnswer() throws {
-        let rig = try AdminRig(token: "canary-admin-token", more: "routes:\n  - {id: r, match: {path: \"/v1/*\"}, strategy: {type: failover, targets: [{upstream: mock}]}}")
+        let rig = try AdminRig(token: "canary-admin-token", more: "routes:\n  - {id: r, match: {path: \"/v1/*\"}, strategy: {type: failover, upstreams: [mock]}}")
         defer { rig.end() }
         #expect(try rig.complete() == 200)
         let token = ["authorization: Bearer canary-admin-token"]

@@ -66,6 +66,16 @@ final class AdminRig: @unchecked Sendable {
         mock?.stop()
     }
 
+    /// Workers take a new plan over when they wake; until then requests run on the old one.
+    func awaitPlan() throws {
+        let deadline = claw_monotonic_ns() + 20_000_000_000
+        let newest = gateway.plans.withLock { UInt(bitPattern: $0.owners[$0.owners.count - 1].ref) }
+        while !gateway.workers.allSatisfy({ claw_word_load($0.planSeen) == UInt64(newest) }) {
+            try #require(claw_monotonic_ns() < deadline, "the workers do not take the plan over")
+            sched_yield()
+        }
+    }
+
     func peer() -> AdminPeer { AdminPeer(port: admin.port) }
 
     /// One request on a connection of its own.
