@@ -11,126 +11,17 @@
 //
 // Switching receiving off leaves the receive in flight, because many pauses end before anything comes;
 // the first bytes that do come are held, not surfaced, and only then is the receive cancelled.
-#include "claw_inside.h"
+#include "claw_ring.h"
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-    SUBMISSIONS = 128, COMPLETIONS = 1024,
-    // Each lent buffer is touched in turn, so a large ring would walk through the cache.
-    LENT_MAX = 64, LENT_GROUP = 0,
-};
-enum { OP_CANCEL = 1, OP_ACCEPT, OP_RECEIVE, OP_POLL_READ, OP_POLL_WRITE, OP_POLL_HANGUP, OP_WATCH, OP_WAKE };
-enum {
-    ARMED_RECEIVE = 1 << 0, ARMED_CANCEL = 1 << 1,   // the receive, and whether it is being cancelled
-    ARMED_READ = 1 << 2, ARMED_WRITE = 1 << 3, ARMED_HANGUP = 1 << 4,
-    ARMED_ONLY = 1 << 5,                             // the one request of a listener or foreign descriptor
-    SAW_END = 1 << 6,                                // the receive met the end or an error; held bytes come first
-};
-
-typedef struct uring_state {
-    struct io_uring ring;
-    struct io_uring_buf_ring *lent;
-    uint32_t lent_entries, lent_max;
-    uint32_t lent_count;   // buffers the kernel can pick right now
-    bool enabled;          // by the first wait: the ring belongs to the thread that does it
-    bool wake_armed;
-} uring_state;
-
-static uring_state *state_of(claw_loop *loop) { return loop->state; }
-
-// ---- requests ------------------------------------------------------------------------------
-
-static uint64_t name_of(const claw_socket *s, int32_t fd, uint32_t op) {
-    return (uint64_t)op << 56 | (uint64_t)s->generation << 32 | (uint32_t)fd;
-}
-
-/// NULL only when the kernel takes no more submissions; the caller tries again in the next wait.
-static struct io_uring_sqe *request(uring_state *state, uint64_t name) {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&state->ring);
-    if (sqe == NULL) {
-        io_uring_submit(&state->ring);
-        sqe = io_uring_get_sqe(&state->ring);
-    }
-    if (sqe == NULL) return NULL;
-    // The prepare functions of liburing 2.3 clear user_data, so this one sets it after them.
-    io_uring_prep_nop(sqe);
-    io_uring_sqe_set_data64(sqe, name);
-    return sqe;
-}
-
-static bool arm_poll(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t op, uint8_t bit, uint32_t mask) {
-    struct io_uring_sqe *sqe = request(state_of(loop), 0);
-    if (sqe == NULL) return false;
-    io_uring_prep_poll_add(sqe, fd, mask);
-    io_uring_sqe_set_data64(sqe, name_of(s, fd, op));
-    s->armed |= bit;
-    return true;
-}
-
-static bool arm_receive(claw_loop *loop, claw_socket *s, int32_t fd) {
-    struct io_uring_sqe *sqe = request(state_of(loop), 0);
-    if (sqe == NULL) return false;
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = LENT_GROUP;
-    io_uring_sqe_set_data64(sqe, name_of(s, fd, OP_RECEIVE));
-    s->armed |= ARMED_RECEIVE;
-    return true;
-}
-
-static bool arm_accept(claw_loop *loop, claw_socket *s, int32_t fd) {
-    struct io_uring_sqe *sqe = request(state_of(loop), 0);
-    if (sqe == NULL) return false;
-    io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    io_uring_sqe_set_data64(sqe, name_of(s, fd, OP_ACCEPT));
-    s->armed |= ARMED_ONLY;
-    return true;
-}
-
-static bool cancel(uring_state *state, uint64_t name) {
-    struct io_uring_sqe *sqe = request(state, 0);
-    if (sqe == NULL) return false;
-    io_uring_prep_cancel64(sqe, name, 0);
-    io_uring_sqe_set_data64(sqe, (uint64_t)OP_CANCEL << 56);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    return true;
-}
-
+/// At most one cancellation of a receive is under way.
 static void cancel_receive(claw_loop *loop, claw_socket *s, int32_t fd) {
     if ((s->armed & (ARMED_RECEIVE | ARMED_CANCEL)) != ARMED_RECEIVE) return;
-    if (cancel(state_of(loop), name_of(s, fd, OP_RECEIVE))) s->armed |= ARMED_CANCEL;
-}
-
-static void arm_wake(claw_loop *loop) {
-    uring_state *state = state_of(loop);
-    struct io_uring_sqe *sqe = request(state, 0);
-    if (sqe == NULL) return;
-    io_uring_prep_poll_multishot(sqe, loop->wake_fd, POLLIN);
-    io_uring_sqe_set_data64(sqe, (uint64_t)OP_WAKE << 56);
-    state->wake_armed = true;
-}
-
-/// Fills the ring up with the most recently released buffers. The kernel picks none between two waits,
-/// so once, right before entering it, is enough.
-static void lend(claw_loop *loop) {
-    uring_state *state = state_of(loop);
-    int added = 0;
-    while (state->lent_count < state->lent_max) {
-        uint32_t buffer = claw_buffer_take(loop);
-        if (buffer == CLAW_NO_BUFFER_VALUE) break;
-        io_uring_buf_ring_add(state->lent, loop->pool.base + (size_t)buffer * loop->pool.bytes, loop->pool.bytes,
-                              (unsigned short)buffer, io_uring_buf_ring_mask(state->lent_entries), added++);
-        state->lent_count++;
-    }
-    if (added > 0) io_uring_buf_ring_advance(state->lent, added);
+    if (claw_arm_cancel(loop, s, fd, OP_RECEIVE)) s->armed |= ARMED_CANCEL;
 }
 
 // ---- held buffers --------------------------------------------------------------------------
@@ -173,14 +64,14 @@ static bool surface_held(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch
 static bool arm_hangup(claw_loop *loop, claw_socket *s, int32_t fd) {
     if ((s->armed & ARMED_HANGUP) || (s->flags & (CLAW_SOCKET_FAILED | CLAW_SOCKET_HUNG_ERROR))) return true;
     bool ended = s->flags & (CLAW_SOCKET_ENDING | CLAW_SOCKET_OVER);
-    return arm_poll(loop, s, fd, OP_POLL_HANGUP, ARMED_HANGUP, ended ? 0 : POLLRDHUP);
+    return claw_arm_poll(loop, s, fd, OP_POLL_HANGUP, ARMED_HANGUP, ended ? 0 : POLLRDHUP);
 }
 
 /// Puts in flight what the socket's state asks for. False: try again in the next wait.
 static bool arm_stream(claw_loop *loop, claw_socket *s, int32_t fd) {
     bool connecting = s->kind == CLAW_KIND_CONNECTING && !(s->flags & CLAW_SOCKET_CONNECTED);
     if ((connecting || (s->flags & CLAW_SOCKET_WANTS_WRITE)) && !(s->armed & ARMED_WRITE))
-        if (!arm_poll(loop, s, fd, OP_POLL_WRITE, ARMED_WRITE, POLLOUT)) return false;
+        if (!claw_arm_poll(loop, s, fd, OP_POLL_WRITE, ARMED_WRITE, POLLOUT)) return false;
     if (s->kind == CLAW_KIND_CONNECTING) return true;
     if (s->armed & ARMED_RECEIVE) {
         if (s->mode == CLAW_RECEIVE_READABLE) cancel_receive(loop, s, fd);
@@ -191,10 +82,10 @@ static bool arm_stream(claw_loop *loop, claw_socket *s, int32_t fd) {
     if (s->mode == CLAW_RECEIVE_READABLE) {
         if (s->flags & CLAW_SOCKET_READABLE) return arm_hangup(loop, s, fd);
         if (s->armed & ARMED_READ) return true;
-        return arm_poll(loop, s, fd, OP_POLL_READ, ARMED_READ, POLLIN | POLLRDHUP);
+        return claw_arm_poll(loop, s, fd, OP_POLL_READ, ARMED_READ, POLLIN | POLLRDHUP);
     }
     if (s->armed & SAW_END) return true;
-    if (state_of(loop)->lent_count > 0) return arm_receive(loop, s, fd);
+    if (uring_of(loop)->lent_count > 0) return claw_arm_receive(loop, s, fd);
     claw_list_push(loop, CLAW_LIST_STARVED, fd);
     return true;
 }
@@ -216,13 +107,13 @@ static void serve_stream(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch
 static void serve_listener(claw_loop *loop, claw_socket *s, int32_t fd, bool arming) {
     if (s->armed & ARMED_ONLY) return;
     s->resume_ns = 0;
-    if (!arming || !arm_accept(loop, s, fd)) claw_ready(loop, fd);
+    if (!arming || !claw_arm_accept(loop, s, fd)) claw_ready(loop, fd);
 }
 
 static void serve_foreign(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch *batch, bool arming) {
     bool whole = claw_foreign_serve(s, fd, batch);
     if (whole && (s->armed & ARMED_ONLY)) return;
-    if (!whole || !arming || !arm_poll(loop, s, fd, OP_WATCH, ARMED_ONLY, claw_foreign_mask(s))) claw_ready(loop, fd);
+    if (!whole || !arming || !claw_arm_poll(loop, s, fd, OP_WATCH, ARMED_ONLY, claw_foreign_mask(s))) claw_ready(loop, fd);
 }
 
 /// Before entering the kernel (arming) whoever is on the list gets its requests prepared; after it
@@ -310,10 +201,10 @@ static void drop(claw_loop *loop, const struct io_uring_cqe *cqe, uint32_t op) {
 
 static void on_completion(claw_loop *loop, const struct io_uring_cqe *cqe, claw_batch *batch) {
     uint32_t op = (uint32_t)(cqe->user_data >> 56);
-    if (cqe->flags & IORING_CQE_F_BUFFER) state_of(loop)->lent_count--;
+    if (cqe->flags & IORING_CQE_F_BUFFER) uring_of(loop)->lent_count--;
     if (op == OP_CANCEL) return;
     if (op == OP_WAKE) {
-        if (!(cqe->flags & IORING_CQE_F_MORE)) state_of(loop)->wake_armed = false;
+        if (!(cqe->flags & IORING_CQE_F_MORE)) uring_of(loop)->wake_armed = false;
         claw_loop_roused(loop);
         return;
     }
@@ -333,37 +224,14 @@ static void on_completion(claw_loop *loop, const struct io_uring_cqe *cqe, claw_
 
 // ---- waiting -------------------------------------------------------------------------------
 
-static int32_t enable(uring_state *state) {
-    // liburing 2.3 declares io_uring_enable_rings and forgets to export it.
-    if (syscall(__NR_io_uring_register, state->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0) return -errno;
-    // Saves looking the ring's descriptor up in each enter; doing without is no harm.
-    io_uring_register_ring_fd(&state->ring);
-    state->enabled = true;
-    return 0;
-}
-
-/// Submits what is prepared and waits for one completion. Time-outs and interruptions are no errors.
-static int32_t enter(uring_state *state, int64_t timeout_ns) {
-    int result;
-    if (timeout_ns == 0) {
-        result = io_uring_submit_and_get_events(&state->ring);
-    } else {
-        struct __kernel_timespec t = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
-        struct io_uring_cqe *first;
-        result = io_uring_submit_and_wait_timeout(&state->ring, &first, 1, timeout_ns < 0 ? NULL : &t, NULL);
-    }
-    // EBUSY: completions overflowed and are being flushed into the ring by this very call.
-    return result >= 0 || result == -ETIME || result == -EBUSY || result == -EAGAIN ? 0 : result;
-}
-
 static int32_t turn(claw_loop *loop, claw_batch *batch, int64_t timeout_ns) {
-    uring_state *state = state_of(loop);
-    int32_t result = state->enabled ? 0 : enable(state);
+    uring_state *state = uring_of(loop);
+    int32_t result = state->enabled ? 0 : claw_ring_enable(state);
     if (result < 0) return result;
-    lend(loop);
-    if (!state->wake_armed) arm_wake(loop);
+    claw_ring_lend(loop);
+    if (!state->wake_armed) claw_arm_wake(loop);
     serve_list(loop, batch, true);
-    result = enter(state, batch->count > 0 ? 0 : timeout_ns);
+    result = claw_ring_enter(state, batch->count > 0 ? 0 : timeout_ns);
     unsigned head, taken = 0;
     struct io_uring_cqe *cqe;
     io_uring_for_each_cqe(&state->ring, head, cqe) {
@@ -387,9 +255,9 @@ static int32_t accept_start(claw_loop *loop, int32_t fd) {
 /// The request holds on to the listener's file, and the caller may be about to close it and bind the
 /// port again: the cancellation must not wait for the next wait.
 static void accept_stop(claw_loop *loop, int32_t fd) {
-    uring_state *state = state_of(loop);
+    uring_state *state = uring_of(loop);
     claw_socket *s = &loop->sockets[fd];
-    if (!(s->armed & ARMED_ONLY) || !cancel(state, name_of(s, fd, OP_ACCEPT))) return;
+    if (!(s->armed & ARMED_ONLY) || !claw_arm_cancel(loop, s, fd, OP_ACCEPT)) return;
     io_uring_submit_and_get_events(&state->ring);
 }
 
@@ -476,7 +344,7 @@ static int32_t watch(claw_loop *loop, int32_t fd, uint32_t interest_before) {
     claw_socket *s = &loop->sockets[fd];
     (void)interest_before;
     if (s->armed & ARMED_ONLY) {
-        cancel(state_of(loop), name_of(s, fd, OP_WATCH));
+        claw_arm_cancel(loop, s, fd, OP_WATCH);
         s->generation = (s->generation + 1) & 0xffffff;
         s->armed &= (uint8_t)~ARMED_ONLY;
     }
@@ -484,87 +352,15 @@ static int32_t watch(claw_loop *loop, int32_t fd, uint32_t interest_before) {
     return 0;
 }
 
-// ---- creating and destroying ---------------------------------------------------------------
-
-static void destroy(claw_loop *loop) {
-    uring_state *state = state_of(loop);
-    io_uring_queue_exit(&state->ring);
-    if (state->lent != NULL) munmap(state->lent, state->lent_entries * sizeof(struct io_uring_buf));
-    free(state);
-    loop->state = NULL;
-}
-
-static struct io_uring_params parameters(void) {
-    struct io_uring_params p;
-    memset(&p, 0, sizeof p);
-    p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
-    p.cq_entries = COMPLETIONS;
-    return p;
-}
-
-/// Sandboxes may allow setting up and refuse entering, so go once through all of it. The flags exist from
-/// Linux 6.1 on, and with them everything else this backend uses (multishot accept 5.19, receive 6.0).
-static int32_t probe(void) {
-    struct io_uring ring;
-    struct io_uring_params p = parameters();
-    struct io_uring_cqe *cqe;
-    p.cq_entries = 8;
-    int result = io_uring_queue_init_params(4, &ring, &p);
-    if (result < 0) return result;
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-    io_uring_prep_nop(sqe);
-    result = io_uring_submit_and_wait(&ring, 1);
-    if (result >= 0) result = io_uring_peek_cqe(&ring, &cqe);
-    io_uring_queue_exit(&ring);
-    return result < 0 ? result : 0;
-}
-
-static uint32_t lent_limit(const claw_loop *loop) {
-    uint32_t half = loop->pool.count / 2;
-    return half == 0 ? 1 : half < LENT_MAX ? half : LENT_MAX;
-}
-
-static int32_t lent_create(claw_loop *loop, uring_state *state) {
-    // Buffer numbers are 16 bits wide in the kernel's ring.
-    if (loop->pool.count > 65536) return -EINVAL;
-    state->lent_max = lent_limit(loop);
-    state->lent_entries = LENT_MAX;
-    void *at = mmap(NULL, state->lent_entries * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED) return -ENOMEM;
-    state->lent = at;
-    io_uring_buf_ring_init(state->lent);
-    struct io_uring_buf_reg registration = {
-        .ring_addr = (uint64_t)(uintptr_t)at, .ring_entries = state->lent_entries, .bgid = LENT_GROUP };
-    return io_uring_register_buf_ring(&state->ring, &registration, 0);
-}
-
 static const claw_backend uring_backend = {
     .wait = turn, .accept_start = accept_start, .accept_stop = accept_stop, .attach = attach,
     .connect = connect_start, .receive = receive, .recv = recv_plain, .send = send_plain,
     .shutdown_send = claw_socket_shutdown_send, .close = close_socket, .watch = watch,
-    .resolve = claw_resolver_ask, .destroy = destroy,
+    .resolve = claw_resolver_ask, .destroy = claw_ring_destroy,
 };
 
 int32_t claw_uring_create(claw_loop *loop) {
-    int32_t result = probe();
-    if (result != 0) return result;
-    uring_state *state = calloc(1, sizeof *state);
-    if (state == NULL) return -ENOMEM;
-    struct io_uring_params p = parameters();
-    // Disabled until the first wait, so that a loop may be made by one thread and run by another.
-    p.flags |= IORING_SETUP_R_DISABLED;
-    result = io_uring_queue_init_params(SUBMISSIONS, &state->ring, &p);
-    if (result < 0) {
-        free(state);
-        return result;
-    }
-    loop->state = state;
-    result = lent_create(loop, state);
-    if (result < 0) {
-        destroy(loop);
-        return result;
-    }
-    loop->backend = &uring_backend;
-    return 0;
+    int32_t result = claw_ring_create(loop);
+    if (result == 0) loop->backend = &uring_backend;
+    return result;
 }

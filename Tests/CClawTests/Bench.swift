@@ -77,6 +77,8 @@ final class Bench {
         return found
     }
 
+    func forget() { events.removeAll(keepingCapacity: true) }
+
     /// The bytes of a RECEIVED event; gives the buffer back.
     func bytes(_ event: claw_event) -> [UInt8] {
         guard event.result > 0 else { return [] }
@@ -215,7 +217,16 @@ final class Peer {
     }
 }
 
-/// Bytes in which every position is recognisable, so that a lost or swapped piece shows.
+private let cycle: [UInt8] = (0..<1 << 16).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ ($0 >> 8)) }
+private let twoCycles = cycle + cycle
+
+/// Bytes in which a position is recognisable (they repeat every 64 KiB), so that a lost or swapped piece shows.
 func pattern(_ count: Int, seed: Int = 0) -> [UInt8] {
-    (0..<count).map { UInt8(truncatingIfNeeded: ($0 &+ seed) &* 31 &+ ($0 >> 8)) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count)
+    while bytes.count < count {
+        let from = (seed + bytes.count) & 0xffff
+        bytes += twoCycles[from..<from + min(count - bytes.count, 1 << 16)]
+    }
+    return bytes
 }

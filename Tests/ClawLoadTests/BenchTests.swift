@@ -75,8 +75,9 @@ import Testing
                 $0.rate = 1000
                 $0.durationNanoseconds = 500_000_000
             }).measure()
-            #expect((480 ... 501).contains(report.answers))
-            #expect(report.errors == 0)
+            // On a busy machine the last ones due may find no time to be sent; they are said to be so.
+            #expect((480 ... 501).contains(report.answers + report.errors("unsent")))
+            #expect(report.errors == report.errors("unsent"))
         }
     }
 

@@ -36,7 +36,7 @@ enum { CLAW_BACKEND_AUTO = 0, CLAW_BACKEND_EPOLL = 1, CLAW_BACKEND_URING = 2, CL
 ///   WRITABLE   after a claw_send that returned -EAGAIN or less than all: sending may go on
 ///   HUNGUP     receiving is paused or in readable mode and the peer reset the connection or closed
 ///              both directions (result = negated errno, never 0), or, receiving paused, ended its
-///              side (result = 0). Sent once.
+///              side (result = 0). Each of the two is sent once: a reset may follow an end.
 ///   READY      a watched foreign descriptor: result = CLAW_READ | CLAW_WRITE | CLAW_ERROR
 ///   WOKEN      claw_loop_wake was called since the last wait (any number of times: one event)
 ///   RESOLVED   a name look-up ended: result = number of addresses or negated EAI_* code

@@ -13,13 +13,15 @@ int32_t claw_played_client(claw_loop *loop, int32_t listen_fd);
 int32_t claw_played_connect_result(claw_loop *loop, int32_t result, uint64_t delay_ns);
 /// The descriptors claw_connect opened, in order; returns how many since creation, writes the address asked for.
 int32_t claw_played_connected(claw_loop *loop, int32_t index, int32_t *fd, claw_address *address);
-/// The peer of fd sends bytes (copied). They surface as the socket's receive mode allows.
+/// The peer of fd sends bytes (copied). They surface as the socket's receive mode allows; buffered, each
+/// delivery is an event of its own (several beyond a buffer's size).
 int32_t claw_played_deliver(claw_loop *loop, int32_t fd, const void *bytes, size_t length);
 /// The peer ends its side (error == 0) or resets (error > 0, e.g. ECONNRESET).
 int32_t claw_played_end(claw_loop *loop, int32_t fd, int32_t error);
 /// How many bytes claw_send takes on fd from now on before -EAGAIN (default: no limit).
 int32_t claw_played_window(claw_loop *loop, int32_t fd, uint64_t bytes);
-/// Copies out and forgets what was sent on fd so far; returns the number of bytes.
+/// Copies out and forgets what was sent on fd so far; returns the number of bytes. With into NULL it only
+/// tells how many there are. Works after the close too: descriptors are never used twice.
 int64_t claw_played_sent(claw_loop *loop, int32_t fd, void *into, size_t capacity);
 /// 0 open, 1 sending ended, 2 closed, 3 reset by us.
 int32_t claw_played_state(claw_loop *loop, int32_t fd);

@@ -309,6 +309,7 @@ extension Worker {
         }
         connection.pointee.closesAfter = true
         dropHeld(index)
+        identifyUnread(exchangeIndex)
         let exchange = exchanges.base + Int(exchangeIndex)
         exchange.pointee.bodyIsComplete = true
         exchange.pointee.method = .other
@@ -355,8 +356,7 @@ extension Worker {
             if error < 0 {
                 clientGone(exchange)
             } else if exchanges.base[Int(exchange)].state == .receiving {
-                // The body can't become whole any more.
-                clientGone(exchange)
+                bodyCannotBecomeWhole(exchange)
             } else {
                 connection.pointee.closesAfter = true
                 probeSoon(exchange)
@@ -364,6 +364,13 @@ extension Worker {
         case .lingering: close(index, reset: false)
         case .free: break
         }
+    }
+
+    /// The client has ended its side in the middle of a body. It may still read answers to what it sent before, so no reset.
+    func bodyCannotBecomeWhole(_ exchange: UInt32) {
+        clientGone(exchange)
+        exchanges.base[Int(exchange)].resetsClient = false
+        connections.base[Int(exchanges.base[Int(exchange)].connection)].closesAfter = true
     }
 
     func expireConnection(_ index: UInt32) {
@@ -375,6 +382,7 @@ extension Worker {
                 guard let exchange = takeExchange(index) else { return close(index, reset: true) }
                 connection.pointee.closesAfter = true
                 dropHeld(index)
+                identifyUnread(exchange)
                 exchanges.base[Int(exchange)].bodyIsComplete = true
                 exchanges.base[Int(exchange)].method = .other
                 answerError(exchange, .headerTimeout, detail: "")

@@ -20,17 +20,29 @@ extension Worker {
                 exchange.pointee.requestIDLength = UInt8(length)
             }
         }
-        if exchange.pointee.requestIDLength == 0 {
-            withUnsafeMutableBytes(of: &exchange.pointee.requestID) { raw in
-                var writer = TextWriter(raw.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
-                writer.put("req_")
-                writer.put(hex: nextRandom(), digits: 16)
-                writer.put(hex: nextRandom(), digits: 8)
-            }
-            exchange.pointee.requestIDLength = 28
-        }
+        if exchange.pointee.requestIDLength == 0 { makeRequestID(exchange) }
         let parent = head.first(.traceparent)
         if parent >= 0, readTrace(exchange, base + Int(head.fields[parent].valueOffset), Int(head.fields[parent].valueLength)) { return }
+        beginTrace(exchange)
+    }
+
+    /// An id and a trace for a request whose head could not be read: its answer and its log line must find each other too.
+    func identifyUnread(_ index: UInt32) {
+        makeRequestID(exchanges.base + Int(index))
+        beginTrace(exchanges.base + Int(index))
+    }
+
+    private func makeRequestID(_ exchange: UnsafeMutablePointer<Exchange>) {
+        withUnsafeMutableBytes(of: &exchange.pointee.requestID) { raw in
+            var writer = TextWriter(raw.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+            writer.put("req_")
+            writer.put(hex: nextRandom(), digits: 16)
+            writer.put(hex: nextRandom(), digits: 8)
+        }
+        exchange.pointee.requestIDLength = 28
+    }
+
+    private func beginTrace(_ exchange: UnsafeMutablePointer<Exchange>) {
         exchange.pointee.traceHigh = nextRandom()
         exchange.pointee.traceLow = nextRandom() | 1
     }

@@ -39,6 +39,8 @@ extension Worker {
         case .untilClose:
             exchange.pointee.bodyIsComplete = true
         }
+        // Whoever sends one of these may mean something else by the bytes behind it (faults H1-17, H1-27, H1-29).
+        if head.hostProblem != .none || head.duplicateAuthorization || head.connectionNamesProtected { connection.pointee.closesAfter = true }
         switch head.hostProblem {
         case .none: break
         case .missing: return answerError(index, .badHost, detail: "host is missing")
@@ -185,7 +187,7 @@ extension Worker {
                 break
             } else {
                 connection.pointee.peerEnded = true
-                return clientGone(index)
+                return n == 0 ? bodyCannotBecomeWhole(index) : clientGone(index)
             }
         }
         if exchange.pointee.bodyLength == exchange.pointee.bodyExpected { bodyIsWhole(index, resumes: true) }

@@ -124,8 +124,13 @@ public final class BenchRun: @unchecked Sendable {
             return
         }
         defer { claw_loop_destroy(loop) }
+        let rate = options.rate / Double(count)
         if plan.isTLS {
-            failure.withLock { $0 = "bench: https:// is not built in" }
+            do {
+                try BenchTransferWorker(run: self, tally: tallies[index], loop: loop, slots: connections, rate: rate, quota: quota).work()
+            } catch {
+                failure.withLock { $0 = "\(error)" }
+            }
             return
         }
         guard let address = address(loop) else {
@@ -133,8 +138,7 @@ public final class BenchRun: @unchecked Sendable {
             return
         }
         BenchWorker(
-            run: self, tally: tallies[index], loop: loop, address: address, connections: connections,
-            rate: options.rate / Double(count), quota: quota
+            run: self, tally: tallies[index], loop: loop, address: address, connections: connections, rate: rate, quota: quota
         ).work()
     }
 

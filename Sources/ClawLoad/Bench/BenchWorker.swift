@@ -14,24 +14,14 @@ private struct BenchConnection: ~Copyable {
     var phase = BenchPhase.idle
     var isConnected = false
     var sentBytes = 0
-    /// From when latency counts.
-    var began: UInt64 = 0
-    /// True exactly when the request under way began within the measurement.
-    var isCounted = false
+    /// When connecting began.
+    var connectBegan: UInt64 = 0
+    var exchange = BenchExchange()
     var parser = ResponseParser()
     var chunked = ChunkedReader()
-    var scanner = EventScanner(carryBytesMax: 1 << 20)
     var framing = BodyFraming.none
     var remaining: UInt64 = 0
-    var status = 0
     var keepsAlive = true
-    var isStream = false
-    var sawDone = false
-    var sawError = false
-    var tokens = 0
-    var lastToken: UInt64 = 0
-    /// Where the last token's text was found in its event; the next event of the stream has it there too.
-    var tokenOffset = 0
     /// A head that was cut.
     var stash: [UInt8] = []
     /// When to try again after a failed connect.
@@ -56,16 +46,9 @@ final class BenchWorker {
     private let requestLength: Int
     private let requestMethod: HTTPMethod
     private let address: claw_address
-    private let rate: Double
-    private let quota: UInt64
     private let timeout: UInt64
-    private var started: UInt64 = 0
-    private var measureFrom: UInt64 = 0
-    private var measureTo = UInt64.max
-    /// Open loop: how many requests were begun.
-    private var begunCount: UInt64 = 0
+    private var schedule: BenchSchedule
     private var idle: [Int32] = []
-    private var retrying = 0
     private var isOver = false
 
     init(run: BenchRun, tally: BenchTally, loop: OpaquePointer, address: claw_address, connections count: Int, rate: Double, quota: UInt64) {
@@ -74,8 +57,7 @@ final class BenchWorker {
         self.loop = loop
         self.address = address
         self.count = count
-        self.rate = rate
-        self.quota = quota
+        schedule = BenchSchedule(run.options, rate: rate, quota: quota, started: claw_monotonic_ns())
         timeout = run.options.timeoutNanoseconds
         base = claw_buffer_base(loop)
         connections = .allocate(capacity: count)
@@ -97,47 +79,41 @@ final class BenchWorker {
     }
 
     func work() {
-        started = claw_monotonic_ns()
-        measureFrom = started &+ run.options.warmupNanoseconds
-        if quota == 0 { measureTo = measureFrom &+ run.options.durationNanoseconds }
-        tally.began = measureFrom
+        tally.began = schedule.measureFrom
         for place in 0 ..< count { connect(place) }
         let events = UnsafeMutablePointer<claw_event>.allocate(capacity: 256)
         defer { events.deallocate() }
         let sweepEvery = max(1_000_000, min(100_000_000, timeout / 4))
-        var nextSweep = started &+ sweepEvery
-        var now = started
+        var nextSweep = schedule.started &+ sweepEvery
+        var now = schedule.started
         while !isOver {
             let got = claw_loop_wait(loop, events, 256, waitTime(now, sweep: nextSweep))
             for place in 0 ..< Int(max(0, got)) { dispatch(events[place]) }
             now = claw_monotonic_ns()
-            if now >= measureTo || run.isStopping { break }
-            if rate > 0 { beginDue(now) }
+            if now >= schedule.measureTo || run.isStopping { break }
+            if schedule.isOpen { beginDue(now) }
             if now >= nextSweep {
                 sweep(now)
                 nextSweep = now &+ sweepEvery
             }
         }
-        finish(min(now, measureTo), events)
+        finish(min(now, schedule.measureTo), events)
     }
 
     private func waitTime(_ now: UInt64, sweep: UInt64) -> Int64 {
-        var until = min(sweep, measureTo)
-        if rate > 0 && !idle.isEmpty {
-            let next = due(begunCount)
+        var until = min(sweep, schedule.measureTo)
+        if schedule.isOpen && !idle.isEmpty {
+            let next = schedule.nextDue
             if next <= now &+ Self.pollNanoseconds { return 0 }
             until = min(until, next &- Self.pollNanoseconds)
         }
         return until > now ? Int64(clamping: until - now) : 0
     }
 
-    /// When request i is due (open loop).
-    private func due(_ number: UInt64) -> UInt64 { started &+ UInt64(Double(number) / rate * 1e9) }
-
     private func beginDue(_ now: UInt64) {
-        while due(begunCount) <= now, let place = idle.popLast() {
-            let intended = due(begunCount)
-            begunCount &+= 1
+        while schedule.nextDue <= now, let place = idle.popLast() {
+            let intended = schedule.nextDue
+            schedule.begun &+= 1
             begin(Int(place), at: intended)
         }
     }
@@ -156,7 +132,7 @@ final class BenchWorker {
             return
         }
         connections[place].fd = fd
-        connections[place].began = claw_monotonic_ns()
+        connections[place].connectBegan = claw_monotonic_ns()
     }
 
     private func token(_ place: Int) -> UInt64 { UInt64(connections[place].generation) << 32 | UInt64(place) }
@@ -209,11 +185,11 @@ final class BenchWorker {
     private func becomeFree(_ place: Int, _ now: UInt64) {
         connections[place].phase = .idle
         if isOver { return }
-        if rate > 0 {
-            if due(begunCount) <= now {
-                let intended = due(begunCount)
-                begunCount &+= 1
-                if intended < measureTo { begin(place, at: intended) }
+        if schedule.isOpen {
+            let intended = schedule.nextDue
+            if intended <= now {
+                schedule.begun &+= 1
+                begin(place, at: intended)
             } else {
                 idle.append(Int32(place))
             }
@@ -224,15 +200,9 @@ final class BenchWorker {
 
     private func begin(_ place: Int, at began: UInt64) {
         connections[place].phase = .sending
-        connections[place].began = began
-        connections[place].isCounted = began >= measureFrom && began < measureTo
+        connections[place].exchange.begin(at: began, now: claw_loop_now(loop), isCounted: schedule.isMeasured(began))
         connections[place].sentBytes = 0
         connections[place].parser = ResponseParser()
-        connections[place].tokens = 0
-        connections[place].lastToken = 0
-        connections[place].sawDone = false
-        connections[place].sawError = false
-        connections[place].isStream = false
         send(place)
     }
 
@@ -259,7 +229,7 @@ final class BenchWorker {
         case .head, .sending:
             receiveHead(place, bytes, length)
         case .body:
-            let now = connections[place].isStream ? claw_monotonic_ns() : 0
+            let now = connections[place].exchange.isStream ? claw_monotonic_ns() : 0
             receiveBody(place, bytes, length, now)
         case .idle, .connecting, .waitingToConnect:
             failed(place, .errorMalformed, "bytes that no request asked for")
@@ -295,11 +265,9 @@ final class BenchWorker {
                 connections[place].parser = ResponseParser()
                 return rest.isEmpty ? end : (parseHead(place, rest) == 0 ? keep(place, rest) : bytes.count)
             }
-            connections[place].status = head.status
+            connections[place].exchange.onHead(status: head.status, isStream: head.isEventStream)
             connections[place].keepsAlive = head.keepAlive
             connections[place].framing = head.framing
-            connections[place].isStream = head.isEventStream
-            if head.isEventStream { connections[place].scanner = EventScanner(carryBytesMax: 1 << 20) }
             connections[place].phase = .body
             switch head.framing {
             case .none: connections[place].remaining = 0
@@ -328,11 +296,11 @@ final class BenchWorker {
         switch connections[place].framing {
         case .none, .contentLength:
             let taken = Int(min(UInt64(length), connections[place].remaining))
-            if connections[place].isStream { scan(place, UnsafeRawBufferPointer(rebasing: span[0 ..< taken]), now) }
+            if connections[place].exchange.isStream { scan(place, UnsafeRawBufferPointer(rebasing: span[0 ..< taken]), now) }
             connections[place].remaining -= UInt64(taken)
             if connections[place].remaining == 0 { completed(place, surplus: length - taken) }
         case .untilClose:
-            if connections[place].isStream { scan(place, span, now) }
+            if connections[place].exchange.isStream { scan(place, span, now) }
         case .chunked:
             var at = 0
             while true {
@@ -340,7 +308,7 @@ final class BenchWorker {
                 case .needMore:
                     return
                 case .data(let range):
-                    if connections[place].isStream { scan(place, UnsafeRawBufferPointer(rebasing: span[range]), now) }
+                    if connections[place].exchange.isStream { scan(place, UnsafeRawBufferPointer(rebasing: span[range]), now) }
                     at = range.upperBound
                 case .end(let end):
                     completed(place, surplus: length - end)
@@ -354,58 +322,19 @@ final class BenchWorker {
     }
 
     private func scan(_ place: Int, _ bytes: UnsafeRawBufferPointer, _ now: UInt64) {
-        var at = 0
-        while true {
-            switch connections[place].scanner.next(bytes, from: at) {
-            case .needMore:
-                return
-            case .event(let event):
-                at = event.end
-                if event.isDone {
-                    connections[place].sawDone = true
-                } else {
-                    onEvent(place, event.data, now)
-                }
-            }
-        }
-    }
-
-    private func onEvent(_ place: Int, _ data: UnsafeRawBufferPointer, _ now: UInt64) {
-        if StreamWords.begins(data, "{\"error\"") || StreamWords.begins(data, "{\"type\":\"error\"") {
-            connections[place].sawError = true
-            return
-        }
-        if StreamWords.isLastOfResponses(data) { connections[place].sawDone = true }
-        guard StreamWords.holdsToken(data, hint: &connections[place].tokenOffset) else { return }
-        connections[place].tokens += 1
-        if connections[place].isCounted && now < measureTo {
-            tally.add(.tokens)
-            if connections[place].lastToken == 0 {
-                tally.firstToken.record(now &- min(now, connections[place].began))
-            } else {
-                tally.gaps.record(now &- connections[place].lastToken)
-            }
-        }
-        connections[place].lastToken = now
+        connections[place].exchange.scan(bytes, now, until: schedule.measureTo, tally)
     }
 
     /// The answer is whole.
     private func completed(_ place: Int, surplus: Int) {
+        if isOver && (!schedule.isOpen || schedule.quota > 0) {
+            connections[place].phase = .idle // has all its answers
+            return
+        }
         let now = claw_monotonic_ns()
-        if connections[place].isCounted && (now <= measureTo || rate > 0) {
-            tally.add(.answers)
-            switch connections[place].status {
-            case 200 ..< 300: tally.add(.status2xx)
-            case 300 ..< 400: tally.add(.status3xx)
-            case 400 ..< 500: tally.add(.status4xx)
-            default: tally.add(.status5xx)
-            }
-            if connections[place].isStream {
-                if connections[place].sawError { tally.add(.streamError) } else if !connections[place].sawDone { tally.add(.streamCut) }
-            }
-            tally.latency.record(now &- min(now, connections[place].began))
-            tally.ended = now
-            if quota > 0 && tally.value(.answers) >= quota {
+        if connections[place].exchange.isCounted && (now <= schedule.measureTo || schedule.isOpen) {
+            connections[place].exchange.count(now, tally)
+            if schedule.quota > 0 && tally.value(.answers) >= schedule.quota {
                 connections[place].phase = .idle
                 isOver = true
                 return
@@ -439,14 +368,14 @@ final class BenchWorker {
 
     private func failed(_ place: Int, _ kind: BenchCount, _ words: String, isCounted: Bool = true) {
         // A closed loop that has all its answers does not care what becomes of the rest.
-        let matters = isCounted && !(isOver && rate == 0)
-        if matters && (connections[place].isCounted || connections[place].phase == .connecting) {
+        let matters = isCounted && !(isOver && !schedule.isOpen)
+        if matters && (connections[place].exchange.isCounted || connections[place].phase == .connecting) {
             tally.add(kind)
             tally.lastError = words
-            if rate > 0 && connections[place].isCounted {
+            if schedule.isOpen && connections[place].exchange.isCounted {
                 // Charged with the time it took to fail: leaving it out would flatter.
                 let now = claw_monotonic_ns()
-                tally.latency.record(now &- min(now, connections[place].began))
+                tally.latency.record(now &- min(now, connections[place].exchange.began))
             }
         }
         connections[place].stash = []
@@ -461,10 +390,9 @@ final class BenchWorker {
             case .waitingToConnect where connections[place].retryAt <= now:
                 connect(place)
             case .sending, .head, .body:
-                // A request that was due long ago began late; give it its time from the send on, at least.
-                if connections[place].began &+ timeout < now { failed(place, .errorTimeout, "no whole answer in time") }
+                if connections[place].exchange.sentAt &+ timeout < now { failed(place, .errorTimeout, "no whole answer in time") }
             case .connecting:
-                if connections[place].began &+ timeout < now { connectFailed(place, 110) }
+                if connections[place].connectBegan &+ timeout < now { connectFailed(place, 110) }
             default:
                 break
             }
@@ -474,11 +402,11 @@ final class BenchWorker {
     /// The measurement is over. Closed loop: what is under way is left. Open loop: it is waited for, at most as long as one request may take,
     /// for leaving out the slow ones would flatter.
     private func finish(_ now: UInt64, _ events: UnsafeMutablePointer<claw_event>) {
-        if tally.ended == 0 || quota == 0 { tally.ended = now }
+        if tally.ended == 0 || schedule.quota == 0 { tally.ended = now }
         let measured = tally.ended
         isOver = true
         var pending = underWay()
-        if rate > 0 && quota == 0 {
+        if schedule.isOpen && schedule.quota == 0 {
             var clock = now
             let patience = now &+ min(timeout, 5_000_000_000)
             while pending > 0 && clock < patience && !run.isStopping {
@@ -487,14 +415,8 @@ final class BenchWorker {
                 clock = claw_monotonic_ns()
                 pending = underWay()
             }
-            while due(begunCount) < measureTo && due(begunCount) < now {
-                if due(begunCount) >= measureFrom {
-                    tally.add(.unsent)
-                    tally.latency.record(clock &- due(begunCount))
-                }
-                begunCount &+= 1
-            }
-            for place in 0 ..< count where isUnderWay(place) { tally.latency.record(clock &- connections[place].began) }
+            schedule.chargeUnsent(tally, end: now, clock: clock)
+            for place in 0 ..< count where isUnderWay(place) { tally.latency.record(clock &- min(clock, connections[place].exchange.began)) }
         }
         tally.add(.unfinished, UInt64(pending))
         tally.ended = measured
@@ -503,7 +425,7 @@ final class BenchWorker {
 
     private func isUnderWay(_ place: Int) -> Bool {
         switch connections[place].phase {
-        case .sending, .head, .body: connections[place].isCounted
+        case .sending, .head, .body: connections[place].exchange.isCounted
         default: false
         }
     }

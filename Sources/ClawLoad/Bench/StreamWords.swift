@@ -14,7 +14,7 @@ enum StreamWords {
         return true
     }
 
-    static func isLastOfResponses(_ data: UnsafeRawBufferPointer) -> Bool {
+    static func isLast(_ data: UnsafeRawBufferPointer) -> Bool {
         begins(data, "{\"type\":\"response.completed\"") || begins(data, "{\"type\":\"response.incomplete\"")
             || begins(data, "{\"type\":\"message_stop\"")
     }
