@@ -61,41 +61,67 @@ static void take_count(const uint8_t *key, size_t key_length, int64_t value, csc
     }
 }
 
+/// One key with a value that may be a count. Returns 0 when the value is odd, else 1.
+static int take_member(const uint8_t *bytes, size_t key, size_t key_length, size_t length, cscan_usage *usage) {
+    size_t at = value_after(bytes, key + key_length + 1, length);
+    if (at >= length) return 0;
+    if (bytes[at] == '{' || bytes[at] == 'n') return 1;
+    if (bytes[at] < '0' || bytes[at] > '9') return 0;
+    int64_t number = 0;
+    size_t digits = 0;
+    while (at < length && bytes[at] >= '0' && bytes[at] <= '9' && digits++ < 12) number = number * 10 + (bytes[at++] - '0');
+    if (at >= length || (bytes[at] != ',' && bytes[at] != '}' && bytes[at] > ' ')) return 0;
+    take_count(bytes + key, key_length, number, usage);
+    return 1;
+}
+
+/// What has been seen of the object so far.
+typedef struct reading { int depth; size_t open_quote; } reading;
+
+/// A byte of structure at `at`: 1 go on, 0 odd, 2 the object has ended.
+static int take_structure(const uint8_t *bytes, size_t at, size_t length, reading *state, cscan_usage *usage) {
+    switch (bytes[at]) {
+    case '"':
+        if (state->open_quote == 0) {
+            state->open_quote = at;
+            return 1;
+        } else {
+            size_t key = state->open_quote + 1;
+            state->open_quote = 0;
+            return take_member(bytes, key, at - key, length, usage);
+        }
+    case '{': return state->open_quote == 0 && ++state->depth <= 2;
+    case '}':
+        if (state->open_quote != 0) return 0;
+        return --state->depth == 0 ? 2 : 1;
+    default: return 0;
+    }
+}
+
 int cscan_read_usage(const uint8_t *bytes, size_t at, size_t length, cscan_usage *usage) {
     usage->input = usage->output = usage->cached = usage->reasoning = -1;
-    int depth = 0;
-    while (at < length) {
-        uint8_t byte = bytes[at];
-        if (byte == '{') {
-            if (++depth > 2) return 0;
-            at++;
-        } else if (byte == '}') {
-            at++;
-            if (--depth == 0) return 1;
-        } else if (byte == '"') {
-            size_t key = ++at;
-            while (at < length && bytes[at] != '"' && bytes[at] != '\\') at++;
-            if (at >= length || bytes[at] == '\\') return 0;
-            size_t key_length = at - key;
-            size_t value = value_after(bytes, at + 1, length);
-            if (value >= length) return 0;
-            at = value;
-            if (bytes[value] >= '0' && bytes[value] <= '9') {
-                int64_t number = 0;
-                size_t digits = 0;
-                while (at < length && bytes[at] >= '0' && bytes[at] <= '9' && digits++ < 12) number = number * 10 + (bytes[at++] - '0');
-                if (at >= length || (bytes[at] != ',' && bytes[at] != '}' && bytes[at] > ' ')) return 0;
-                take_count(bytes + key, key_length, number, usage);
-            } else if (bytes[value] == 'n' && length - value >= 4) {
-                at += 4;
-            } else if (bytes[value] != '{') {
-                return 0;
-            }
-        } else if (byte == ',' || byte <= ' ') {
-            at++;
-        } else {
-            return 0;
+    reading state = {0, 0};
+#if defined(__SSE2__)
+    const __m128i quote = _mm_set1_epi8('"'), open = _mm_set1_epi8('{'), close = _mm_set1_epi8('}'), escape = _mm_set1_epi8('\\');
+    const __m128i list = _mm_set1_epi8('[');
+    while (at + 16 <= length) {
+        __m128i here = _mm_loadu_si128((const __m128i *)(bytes + at));
+        __m128i found = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(here, quote), _mm_cmpeq_epi8(here, open)),
+                                     _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(here, close), _mm_cmpeq_epi8(here, escape)), _mm_cmpeq_epi8(here, list)));
+        unsigned hits = (unsigned)_mm_movemask_epi8(found);
+        while (hits) {
+            int said = take_structure(bytes, at + (size_t)__builtin_ctz(hits), length, &state, usage);
+            if (said != 1) return said == 2;
+            hits &= hits - 1;
         }
+        at += 16;
+    }
+#endif
+    for (; at < length; at++) {
+        uint8_t byte = bytes[at];
+        if (byte != '"' && byte != '{' && byte != '}' && byte != '\\' && byte != '[') continue;
+        int said = take_structure(bytes, at, length, &state, usage);
+        if (said != 1) return said == 2;
     }
     return 0;
 }

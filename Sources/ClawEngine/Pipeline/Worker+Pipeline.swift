@@ -71,8 +71,10 @@ extension Worker {
         let connectionIndex = exchange.pointee.connection
         let connection = connections.base + Int(connectionIndex)
         exchange.pointee.state = .receiving
-        let isWhole = !exchange.pointee.isChunkedRequest && Int(connection.pointee.heldLength) >= exchange.pointee.bodyExpected
-        if isWhole {
+        // Only a body in the same buffer as its head can stay where it is; one in memory of the connection's own is copied.
+        let staysInPlace = !exchange.pointee.isChunkedRequest && Int(connection.pointee.heldLength) >= exchange.pointee.bodyExpected
+            && connection.pointee.heldMemory == nil && connection.pointee.heldBuffer == exchange.pointee.headBuffer
+        if staysInPlace {
             takeHeldBody(connectionIndex, index)
         } else {
             // Before room is made for a body: could this request go anywhere at all?

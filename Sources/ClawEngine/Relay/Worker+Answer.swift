@@ -27,6 +27,8 @@ extension Worker {
         let upstream = presentUpstream(exchange)
         let connection = connections.base + Int(exchange.pointee.connection)
         exchange.pointee.state = .relaying
+        // How earlier attempts failed is in `attempts`; this answer begins without a failure.
+        exchange.pointee.failure = nil
         exchange.pointee.status = status
         exchange.pointee.isStream = head.isEventStream && !head.isEncoded
         exchange.pointee.answerIsJSON = head.isJSON && !head.isEncoded && upstream.pointee.isModel

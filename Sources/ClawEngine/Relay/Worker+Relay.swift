@@ -3,6 +3,7 @@
 // along. Commit barrier: a model's stream is held back, head and all, until its first content event (or `server.stream_buffer_kb` of
 // preamble), so that a failure before it can still go to another candidate.
 import CClaw
+import CScan
 import ClawConfig
 import ClawWire
 import Glibc
@@ -61,20 +62,27 @@ extension Worker {
         var at = from
         while true {
             if exchange.pointee.answerIsChunked, exchange.pointee.answerChunks.isBetweenChunks, !(exchange.pointee.hidesUsage && exchange.pointee.sawFinish) {
-                let start = at
+                let begin = at
+                var start = at
                 while let chunk = ChunkedReader.plainChunk(input, at: at) {
+                    // While usage is being hidden only a chunk that is one whole event can go on, or be left out, as it is.
+                    if exchange.pointee.hidesUsage, !isOneEvent(exchange, base + chunk.dataStart, chunk.dataCount) { break }
                     switch read(exchange, base + chunk.dataStart, chunk.dataCount) {
                     case .goOn: break
+                    case .hidden:
+                        if at > start { append(exchange, base + start, at - start, buffer) }
+                        start = chunk.end
                     case .failed:
                         attemptFailed(index, .upstreamInBand)
                         return false
                     }
+                    if exchange.pointee.answerIsJSON { exchange.pointee.tail.append(base + chunk.dataStart, chunk.dataCount) }
                     exchange.pointee.bytesRelayed += UInt64(chunk.dataCount)
                     at = chunk.end
                     if exchange.pointee.hidesUsage, exchange.pointee.sawFinish { break }
                 }
-                if at > start {
-                    append(exchange, base + start, at - start, buffer)
+                if at > begin {
+                    if at > start { append(exchange, base + start, at - start, buffer) }
                     if exchange.pointee.isHeld, exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes {
                         commit(index)
                     }
@@ -96,17 +104,26 @@ extension Worker {
         }
     }
 
-    private enum ReadResult { case goOn, failed }
+    /// Does this piece begin between two events and hold exactly one?
+    private func isOneEvent(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        let end: StaticString = "\n\n"
+        return exchange.pointee.events.isBetweenEvents && count > 2 && cscan_find(bytes, count, end.utf8Start, 2) == count - 2
+    }
 
-    /// Lets the tap read one piece of the body. `.failed`: an error before the commit.
+    private enum ReadResult { case goOn, hidden, failed }
+
+    /// Lets the tap read one piece of the body. `.failed`: an error before the commit. `.hidden`: its last event is not for the client.
     private func read(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> ReadResult {
         guard exchange.pointee.isStream else { return .goOn }
         let piece = UnsafeRawBufferPointer(start: bytes, count: count)
         var at = 0
+        var result = ReadResult.goOn
         while true {
-            guard case .event(let event) = exchange.pointee.events.next(piece, from: at) else { return .goOn }
+            guard case .event(let event) = exchange.pointee.events.next(piece, from: at) else { return result }
             at = event.end
-            if note(exchange, tap(exchange, event)) == .failed { return .failed }
+            let verdict = tap(exchange, event)
+            if note(exchange, verdict) == .failed { return .failed }
+            result = verdict == .hidden ? .hidden : .goOn
         }
     }
 
@@ -287,7 +304,9 @@ extension Worker {
                     if canMoveOn(exchange, after: .upstreamTruncated) { return attemptFailed(index, .upstreamTruncated) }
                 }
                 exchange.pointee.upstreamCut = true
-                if !exchange.pointee.sawFinish {
+                if exchange.pointee.sawFinish {
+                    metrics.add(.streamsTruncated, exchange.pointee.route >= 0 ? exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.label : 0)
+                } else {
                     if !exchange.pointee.isCommitted, !exchange.pointee.sawContent { return attemptFailed(index, .upstreamTruncated) }
                     exchange.pointee.isCommitted = true
                     return attemptFailed(index, .upstreamTruncated)
@@ -402,17 +421,15 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         if exchange.pointee.isHeld || connection.pointee.isBlocked { return }
         while !exchange.pointee.output.isEmpty {
-            var slices: InlineArray<32, claw_slice> = .init(repeating: claw_slice(base: nil, length: 0))
-            let count = min(32, Int(exchange.pointee.output.count))
+            var slices: InlineArray<16, claw_slice> = .init(repeating: claw_slice(base: nil, length: 0))
+            let count = min(16, Int(exchange.pointee.output.count))
             var total = 0
             for at in 0..<count {
                 let segment = exchange.pointee.output[at]
                 slices[at] = claw_slice(base: UnsafeRawPointer(segment.base), length: Int(segment.length))
                 total += Int(segment.length)
             }
-            let sent = withUnsafeBytes(of: &slices) {
-                claw_send(loop, connection.pointee.fd, $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: claw_slice.self), Int32(count))
-            }
+            let sent = send(connection.pointee.fd, &slices, count, total)
             if sent < 0, sent != -Int64(EAGAIN) { return clientGone(index) }
             exchange.pointee.isCommitted = true
             var left = max(0, Int(sent))
@@ -444,6 +461,23 @@ extension Worker {
             setTimer(index, now + presentUpstream(exchange).pointee.idleStreamTimeout)
         }
         if exchange.pointee.isPaused { setUpstreamReceiving(exchange, true) }
+    }
+
+    /// Sends slices; several small ones are put together first, because one span costs the kernel less than the copy costs us.
+    @inline(__always)
+    func send(_ fd: Int32, _ slices: inout InlineArray<16, claw_slice>, _ count: Int, _ total: Int) -> Int64 {
+        if count > 1, total <= Self.gatherMax {
+            var at = gathered
+            for index in 0..<count {
+                memcpy(at, slices[index].base.unsafelyUnwrapped, slices[index].length)
+                at += slices[index].length
+            }
+            var whole = claw_slice(base: UnsafeRawPointer(gathered), length: total)
+            return claw_send(loop, fd, &whole, 1)
+        }
+        return withUnsafeBytes(of: &slices) {
+            claw_send(loop, fd, $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: claw_slice.self), Int32(count))
+        }
     }
 
     /// The client takes less than there is: beyond the stream's buffer its own upstream pauses, and only that one.

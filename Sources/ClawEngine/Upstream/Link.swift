@@ -15,6 +15,8 @@ struct Link {
     var sawBytes = false
     var isDirty = false
     var isBlocked = false
+    /// At least one byte of the present request has been handed to the kernel.
+    var sentAny = false
     /// The whole request has been handed to the kernel.
     var sentAll = false
     /// The present answer is complete.

@@ -189,6 +189,7 @@ extension Worker {
         link.pointee.exchange = index
         link.pointee.sawBytes = false
         link.pointee.sentAll = false
+        link.pointee.sentAny = false
         link.pointee.answerDone = false
         link.pointee.parser = ResponseParser()
         exchange.pointee.link = linkIndex
@@ -254,15 +255,14 @@ extension Worker {
                 slices[at] = claw_slice(base: UnsafeRawPointer(segment.base), length: Int(segment.length))
                 total += Int(segment.length)
             }
-            let sent = withUnsafeBytes(of: &slices) {
-                claw_send(loop, link.pointee.fd, $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: claw_slice.self), Int32(count))
-            }
+            let sent = send(link.pointee.fd, &slices, count, total)
             if sent < 0, sent != -Int64(EAGAIN) {
                 // The answer, or the end, may be waiting to be read: those events decide what becomes of the transfer.
                 link.pointee.isBlocked = true
                 return
             }
             var left = max(0, Int(sent))
+            if left > 0 { link.pointee.sentAny = true }
             if left < total { link.pointee.isBlocked = true }
             while left > 0 {
                 let length = Int(link.pointee.output[0].length)
@@ -365,6 +365,12 @@ extension Worker {
                 bytes, requestMethod: exchange.pointee.method, limits: exchange.pointee.plan.pointee.headLimits, into: responseHead)
             switch progress {
             case .needMore:
+                if start == count, buffer != noIndex {
+                    // It ended with an interim answer: nothing is left to hold.
+                    if buffer != link.pointee.heldBuffer { buffers.release(buffer) }
+                    dropHeldAnswer(linkIndex)
+                    return
+                }
                 if start > 0 { memmove(base, base + start, count - start) }
                 if link.pointee.heldLength == 0, link.pointee.heldMemory == nil { link.pointee.heldBuffer = buffer }
                 link.pointee.heldLength = UInt32(count - start)
@@ -430,7 +436,7 @@ extension Worker {
             return attemptFailed(index, .upstreamTruncated)
         }
         if exchange.pointee.state == .attempting {
-            if link.pointee.isReused, !link.pointee.sawBytes, !exchange.pointee.staleRetryUsed {
+            if link.pointee.isReused, !link.pointee.sawBytes, !exchange.pointee.staleRetryUsed, !link.pointee.sentAny || isRepeatable(exchange) {
                 // The pooled connection had gone stale: once more on a fresh one, as if nothing had happened (faults UP-04).
                 exchange.pointee.staleRetryUsed = true
                 exchange.pointee.link = noIndex
