@@ -34,7 +34,8 @@ extension Worker {
             if !relayChunks(index, base, buffer, from: from, to: to) { return }
         }
         guard exchange.pointee.generation == generation, exchange.pointee.state == .relaying else { return }
-        exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout
+        // A client that does not read runs out of its own time, however busy its upstream is.
+        if exchange.pointee.phase != .write { exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout }
         if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
         if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
     }
@@ -419,7 +420,8 @@ extension Worker {
         guard connection.pointee.state == .exchanging else { return }
         let index = connection.pointee.exchange
         let exchange = exchanges.base + Int(index)
-        if exchange.pointee.isHeld || connection.pointee.isBlocked { return }
+        if exchange.pointee.isHeld { return }
+        if connection.pointee.isBlocked { return pauseIfFull(exchange) }
         while !exchange.pointee.output.isEmpty {
             var slices: InlineArray<16, claw_slice> = .init(repeating: claw_slice(base: nil, length: 0))
             let count = min(16, Int(exchange.pointee.output.count))
@@ -483,10 +485,13 @@ extension Worker {
     /// The client takes less than there is: beyond the stream's buffer its own upstream pauses, and only that one.
     private func clientIsSlow(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        let plan = exchange.pointee.plan
         exchange.pointee.phase = .write
-        setTimer(index, now + plan.pointee.writeTimeout)
-        let limit = plan.pointee.streamBufferBytes
+        setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
+        pauseIfFull(exchange)
+    }
+
+    private func pauseIfFull(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let limit = exchange.pointee.plan.pointee.streamBufferBytes
         let isFull = exchange.pointee.output.bytes >= limit || Int(exchange.pointee.heldBuffers) * buffers.size >= limit
         if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying { setUpstreamReceiving(exchange, false) }
     }
