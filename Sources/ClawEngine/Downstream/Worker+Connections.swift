@@ -359,6 +359,8 @@ extension Worker {
                 bodyCannotBecomeWhole(exchange)
             } else {
                 connection.pointee.closesAfter = true
+                // Nothing more can come but a reset, which a paused socket still reports.
+                receive(index, CLAW_RECEIVE_OFF)
                 probeSoon(exchange)
             }
         case .lingering: close(index, reset: false)
