@@ -81,7 +81,13 @@ extension Worker {
         case CLAW_WRITABLE:
             connection.pointee.isBlocked = false
             flush(token.index)
-        case CLAW_HUNGUP: peerEnded(token.index, error: event.result)
+        case CLAW_HUNGUP:
+            if event.result < 0 {
+                peerEnded(token.index, error: event.result)
+            } else if connection.pointee.state == .exchanging {
+                // Receiving is paused: further requests may still lie before the end, which is read with them.
+                probeSoon(connection.pointee.exchange)
+            }
         default: break
         }
     }
@@ -358,7 +364,6 @@ extension Worker {
             } else if exchanges.base[Int(exchange)].state == .receiving {
                 bodyCannotBecomeWhole(exchange)
             } else {
-                connection.pointee.closesAfter = true
                 // Nothing more can come but a reset, which a paused socket still reports.
                 receive(index, CLAW_RECEIVE_OFF)
                 probeSoon(exchange)
