@@ -57,7 +57,7 @@ struct SeededUpstream {
             }
             if isBusy { return play.violated("a request was sent on connection \(fd) while its answer is under way") }
             input.removeFirst(request.length)
-            if !input.isEmpty { play.violated("\(input.count) bytes behind a request on connection \(fd)") }
+            if !input.isEmpty { play.violated("\(input.count) bytes behind a request on connection \(fd): \(request.line) \(request.fields) \(String(decoding: input, as: UTF8.self).debugDescription)") }
             try play.received(request, port: port)
             answer(request, play)
         } catch { play.violated("connection \(fd): \(error)") }
@@ -66,8 +66,9 @@ struct SeededUpstream {
     /// Says no as soon as the head is there.
     private mutating func answerEarly(_ play: SeededPlay) {
         let text = String(decoding: input.prefix(2000), as: UTF8.self)
-        guard text.contains("\r\n\r\n"), let mark = text.range(of: "x-sim-id: ") else { return }
-        let id = String(text[mark.upperBound...].prefix { $0 != "\r" })
+        let lines = text.split(whereSeparator: \.isNewline)
+        guard text.contains("\r\n\r\n"), let line = lines.first(where: { $0.hasPrefix("x-sim-id: ") }) else { return }
+        let id = String(line.dropFirst(10))
         isEarly = true
         input = []
         let body = #"{"error":{"message":"\#(id): not so much"}}"#

@@ -88,17 +88,14 @@ extension Worker {
         if exchange.pointee.bodyIsComplete { return classify(index) }
         // A pipelined request whose sender ended in the middle of its body.
         if connection.pointee.peerEnded { return bodyCannotBecomeWhole(index) }
-        if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 { sayContinue(index) }
+        if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 {
+            sendInterim(index, "HTTP/1.1 100 Continue\r\n\r\n")
+            guard exchange.pointee.state == .receiving else { return }
+        }
         let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
         receive(connectionIndex, !exchange.pointee.isChunkedRequest && remaining > 8192 ? CLAW_RECEIVE_READABLE : CLAW_RECEIVE_BUFFERED)
         exchange.pointee.phase = .body
         setTimer(index, now + exchange.pointee.plan.pointee.bodyTimeout)
-    }
-
-    private func sayContinue(_ index: UInt32) {
-        let text: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
-        var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
-        _ = claw_send(loop, connections.base[Int(exchanges.base[Int(index)].connection)].fd, &slice, 1)
     }
 
     private func makeRoomForBody(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
