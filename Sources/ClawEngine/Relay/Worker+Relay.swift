@@ -356,7 +356,8 @@ extension Worker {
         connection.pointee.closesAfter = true
         metrics.add(.streamsTruncated, exchange.pointee.route >= 0 ? exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.label : 0)
         if exchange.pointee.isStream, exchange.pointee.answerIsChunked || exchange.pointee.versionMinor == 0 {
-            if exchange.pointee.holdbackLength > 0 { releaseHoldback(exchange) }
+            // A piece of an event that can't become whole, and may be the one the client must not see.
+            exchange.pointee.holdbackLength = 0
             appendErrorEvent(exchange, kind)
             if exchange.pointee.answerIsChunked { appendStatic(exchange, "0\r\n\r\n") }
         } else {
