@@ -84,9 +84,10 @@ struct SeededClient {
             guard answered < begun else { return play.violated("client \(fd): \(received.count) bytes of an answer to no request: \(String(decoding: received.prefix(100), as: UTF8.self))") }
             let request = requests[answered]
             do {
-                // A head that never came whole is answered without knowing its method.
-                let method = answered < delivered ? request.method : .post
-                guard let answer = try ClientAnswer.read(received, method: method), answer.isWhole else { return }
+                guard var answer = try ClientAnswer.read(received, method: request.method), answer.isWhole else { return }
+                // A head that did not come whole in time is answered without knowing its method.
+                if answer.status == 408, request.method == .head, let other = try ClientAnswer.read(received) { answer = other }
+                guard answer.isWhole else { return }
                 received.removeFirst(answer.length)
                 answered += 1
                 // A stream that broke off ends its connection too (faults SS-04), which its head could not know.
