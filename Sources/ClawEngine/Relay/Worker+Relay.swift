@@ -280,6 +280,11 @@ extension Worker {
         }
         exchange.pointee.bodyBase = nil
         exchange.pointee.bodyCapacity = 0
+        if let scan = exchange.pointee.scan {
+            scan.pointee.release()
+            scan.deallocate()
+            exchange.pointee.scan = nil
+        }
         exchange.pointee.bodyIsJSON = false
         exchange.pointee.pathMemory?.deallocate()
         exchange.pointee.pathMemory = nil
