@@ -34,7 +34,8 @@ extension Worker {
             if !relayChunks(index, base, buffer, from: from, to: to) { return }
         }
         guard exchange.pointee.generation == generation, exchange.pointee.state == .relaying else { return }
-        exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout
+        // While the client is the one waited for, bytes from upstream are no progress (faults H1-33).
+        if exchange.pointee.phase != .write { exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout }
         if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
         if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
     }
