@@ -38,7 +38,7 @@ extension Worker {
         let endpoints = upstream.pointee.endpoints
         let endpoint = endpoints.count == 1 ? endpoints[0] : endpoints[pickEndpoint(endpoints)]
         exchange.pointee.endpoint = endpoint
-        if endpoint.pointee.isTLS || upstream.pointee.policy != nil && endpoint.pointee.isTLS { startTransfer(index) } else { startDirect(index, fresh: false) }
+        if endpoint.pointee.policy != nil { startTransfer(index) } else { startDirect(index, fresh: false) }
     }
 
     private func pickKey(_ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
