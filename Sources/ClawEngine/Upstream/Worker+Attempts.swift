@@ -86,6 +86,11 @@ extension Worker {
     /// The present attempt has failed: the next candidate, or the end.
     func attemptFailed(_ index: UInt32, _ kind: FailureKind, status: UInt16 = 0) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isCommitted, exchange.pointee.isStream, exchange.pointee.sawDone, exchange.pointee.state == .relaying, kind.row.origin == .upstream {
+            // All of the stream was there, its end too (or the upstream's own error): how the connection went then is nobody's concern.
+            dropUpstream(index)
+            return answerComplete(index, reusable: false)
+        }
         let errorClass: ErrorClass = status == 429 ? .rateLimited : status == 503 || status == 529 ? .overloaded : kind.row.errorClass
         closeAttempt(exchange, errorClass, status: status)
         dropUpstream(index)
