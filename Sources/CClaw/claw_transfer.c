@@ -8,10 +8,6 @@
 // A slot lives from claw_transfer_start until its ENDED event was taken or it was cancelled. Its id is its
 // index; its easy handle stays with it and is reset for the next transfer. Slots with something to take
 // stand in a queue and take turns, one event each.
-//
-// Received bytes are copied once, from libcurl's buffer into loop buffers. A transfer pauses when another
-// full write would exceed its window, or when the loop has no free buffer (it is then "starved", and tried
-// again on each call that may find one).
 #include "claw_transfer_inside.h"
 #include "claw_inside.h"
 #include <errno.h>
@@ -26,156 +22,13 @@ enum {
     STARVED_RETRY_NS = 1000000,
 };
 
-struct claw_transfers {
-    claw_loop *loop;
-    uint64_t watch_token;
-    uint32_t buffer_bytes;
-    CURLM *multi;
-    uint64_t deadline;               // monotonic; 0: none
-    transfer **slots;
-    uint32_t slot_count, slot_capacity;
-    transfer *free_slots;
-    uint32_t idle_handles;
-    transfer *queue_first, *queue_last;
-    transfer *starved_first;
-    uint32_t abandoned;              // transfers whose socket could not be watched
-    char *lent;                      // head text of the last HEAD event
-    uint32_t lent_capacity;
-    char ended_text[CURL_ERROR_SIZE];
-};
-
 static uint64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-// ---- lists ---------------------------------------------------------------------------------
-
-static bool has_something(const transfer *t) {
-    if (t->head_ready) return true;
-    if (t->piece_count) return t->receiving;
-    return t->state == TRANSFER_ENDED;
-}
-
-static void enqueue(transfer *t) {
-    claw_transfers *set = t->set;
-    if (t->queued || !has_something(t)) return;
-    t->queued = true;
-    t->next_queued = NULL;
-    if (set->queue_last) set->queue_last->next_queued = t;
-    else set->queue_first = t;
-    set->queue_last = t;
-}
-
-static transfer *dequeue(claw_transfers *set) {
-    transfer *t = set->queue_first;
-    if (!t) return NULL;
-    set->queue_first = t->next_queued;
-    if (!set->queue_first) set->queue_last = NULL;
-    t->queued = false;
-    return t;
-}
-
-/// Cancel may take a transfer out of the middle.
-static void unqueue(transfer *t) {
-    claw_transfers *set = t->set;
-    if (!t->queued) return;
-    transfer *before = NULL;
-    for (transfer *i = set->queue_first; i != t; i = i->next_queued) before = i;
-    if (before) before->next_queued = t->next_queued;
-    else set->queue_first = t->next_queued;
-    if (set->queue_last == t) set->queue_last = before;
-    t->queued = false;
-}
-
-static void starve(transfer *t) {
-    if (t->starved) return;
-    t->starved = true;
-    t->next_starved = t->set->starved_first;
-    t->set->starved_first = t;
-}
-
-static void unstarve(transfer *t) {
-    if (!t->starved) return;
-    transfer **place = &t->set->starved_first;
-    while (*place != t) place = &(*place)->next_starved;
-    *place = t->next_starved;
-    t->starved = false;
-}
-
-// ---- libcurl calls these -------------------------------------------------------------------
-
-size_t transfer_on_header(char *bytes, size_t size, size_t count, void *context) {
-    transfer *t = context;
-    size_t length = size * count;
-    bool was_complete = t->head.stage == HEAD_COMPLETE;
-    if (!transfer_head_line(&t->head, bytes, length)) {
-        t->malformed = true;
-        return 0;
-    }
-    if (!was_complete && t->head.stage == HEAD_COMPLETE) {
-        t->head_ready = true;
-        enqueue(t);
-    }
-    return length;
-}
-
-/// Room in the last piece, 0 when there is none.
-static uint32_t room_in_last(const transfer *t) {
-    if (!t->piece_count) return 0;
-    return t->set->buffer_bytes - t->pieces[(t->piece_first + t->piece_count - 1) % t->piece_capacity].length;
-}
-
-static size_t pause_here(transfer *t) {
-    t->paused = true;
-    return CURL_WRITEFUNC_PAUSE;
-}
-
-size_t transfer_on_body(char *bytes, size_t size, size_t count, void *context) {
-    transfer *t = context;
-    claw_transfers *set = t->set;
-    size_t length = size * count;
-    if (length == 0) return 0;
-    if (t->head.stage != HEAD_COMPLETE) {
-        t->malformed = true;
-        return 0;
-    }
-    // All or nothing: libcurl knows no partial write. length ≤ WINDOW_STEP ≤ window.
-    if (t->held_bytes + length > t->window_bytes) return pause_here(t);
-    size_t room = room_in_last(t);
-    size_t more = length > room ? (length - room + set->buffer_bytes - 1) / set->buffer_bytes : 0;
-    uint32_t taken[WINDOW_STEP / 4096 + 1];
-    for (size_t i = 0; i < more; i++) {
-        taken[i] = claw_buffer_take(set->loop);
-        if (taken[i] != CLAW_NO_BUFFER) continue;
-        while (i > 0) claw_buffer_release(set->loop, taken[--i]);
-        starve(t);
-        return pause_here(t);
-    }
-    uint8_t *base = claw_buffer_base(set->loop);
-    size_t left = length;
-    if (room) {
-        transfer_piece *last = &t->pieces[(t->piece_first + t->piece_count - 1) % t->piece_capacity];
-        size_t n = left < room ? left : room;
-        memcpy(base + (size_t)last->buffer * set->buffer_bytes + last->length, bytes, n);
-        last->length += (uint32_t)n;
-        bytes += n;
-        left -= n;
-    }
-    for (size_t i = 0; i < more; i++) {
-        size_t n = left < set->buffer_bytes ? left : set->buffer_bytes;
-        memcpy(base + (size_t)taken[i] * set->buffer_bytes, bytes, n);
-        t->pieces[(t->piece_first + t->piece_count) % t->piece_capacity] =
-            (transfer_piece){.buffer = taken[i], .length = (uint32_t)n};
-        t->piece_count++;
-        bytes += n;
-        left -= n;
-    }
-    t->held_bytes += (uint32_t)length;
-    enqueue(t);
-    return length;
-}
+// ---- libcurl calls these, besides those of claw_transfer_hold.c --------------------------------
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *watched) {
     (void)watched;
@@ -216,8 +69,8 @@ static void conclude(transfer *t, CURLcode code) {
     claw_curl.multi_remove(set->multi, t->easy);
     t->state = TRANSFER_ENDED;
     t->paused = false;
-    unstarve(t);
-    enqueue(t);
+    transfer_unstarve(t);
+    transfer_enqueue(t);
 }
 
 /// Ends the transfers that libcurl is done with.
@@ -247,15 +100,17 @@ static int32_t act(claw_transfers *set, curl_socket_t fd, int bits) {
 
 static void resume(transfer *t) {
     t->paused = false;
-    unstarve(t);
-    // Writes what libcurl kept while paused, within this call; that may pause the transfer again.
+    t->resuming = true; // writes what libcurl kept while paused come within this call
     CURLcode code = claw_curl.easy_pause(t->easy, CURLPAUSE_CONT);
+    t->resuming = false;
     if (code != CURLE_OK && t->state == TRANSFER_RUNNING) conclude(t, code);
     collect(t->set);
 }
 
-static void resume_if_room(transfer *t) {
-    if (t->state != TRANSFER_RUNNING || !t->paused || t->starved) return;
+/// After room may have come about, in the window or among the buffers.
+static void go_on(transfer *t) {
+    if (t->starved || !transfer_pour(t)) return;
+    if (t->state != TRANSFER_RUNNING || !t->paused) return;
     if (t->held_bytes + WINDOW_STEP <= t->window_bytes) resume(t);
 }
 
@@ -275,7 +130,8 @@ static void feed_starved(claw_transfers *set) {
         // The last of the list, for it has waited longest.
         t = set->starved_first;
         while (t->next_starved) t = t->next_starved;
-        resume(t);
+        transfer_unstarve(t);
+        go_on(t);
     }
 }
 
@@ -307,20 +163,11 @@ int32_t claw_transfers_create(claw_loop *loop, uint64_t watch_token, uint32_t pe
     return 0;
 }
 
-static void drop_pieces(transfer *t) {
-    while (t->piece_count) {
-        claw_buffer_release(t->set->loop, t->pieces[t->piece_first].buffer);
-        t->piece_first = (t->piece_first + 1) % t->piece_capacity;
-        t->piece_count--;
-    }
-    t->held_bytes = 0;
-}
-
 static void release(transfer *t) {
     claw_transfers *set = t->set;
-    unqueue(t);
-    unstarve(t);
-    drop_pieces(t);
+    transfer_unqueue(t);
+    transfer_unstarve(t);
+    transfer_drop_pieces(t);
     t->state = TRANSFER_FREE;
     t->head_ready = false;
     if (set->idle_handles < IDLE_HANDLES_MAX) {
@@ -338,7 +185,7 @@ void claw_transfers_destroy(claw_transfers *set) {
     for (uint32_t i = 0; i < set->slot_count; i++) {
         transfer *t = set->slots[i];
         if (t->state == TRANSFER_RUNNING) claw_curl.multi_remove(set->multi, t->easy);
-        if (t->piece_count) drop_pieces(t);
+        transfer_drop_pieces(t);
         if (t->easy) claw_curl.easy_cleanup(t->easy);
         free(t->head.text);
         free(t->pieces);
@@ -387,10 +234,11 @@ static int32_t prepare(transfer *t, const claw_transfer_request *request) {
         t->piece_capacity = pieces;
     }
     t->piece_first = t->piece_count = t->held_bytes = 0;
+    t->written_bytes = 0;
     t->window_bytes = window;
     t->token = request->token;
     t->result = 0;
-    t->head_ready = t->paused = t->starved = t->queued = t->malformed = t->unwatched = false;
+    t->head_ready = t->paused = t->starved = t->queued = t->malformed = t->unwatched = t->resuming = false;
     t->receiving = true;
     t->error[0] = 0;
     t->head = (transfer_head){.text = t->head.text, .capacity = t->head.capacity};
@@ -459,10 +307,20 @@ int32_t claw_transfer_receive(claw_transfers *set, int32_t id, int32_t on) {
     if (!t) return -ENOENT;
     t->receiving = on != 0;
     if (t->receiving) {
-        enqueue(t);
-        resume_if_room(t);
+        transfer_enqueue(t);
+        go_on(t);
     }
     return 0;
+}
+
+int64_t claw_transfer_held(claw_transfers *set, int32_t id) {
+    transfer *t = find(set, id);
+    if (!t) return -ENOENT;
+    int64_t held = (int64_t)(t->held_bytes + t->spill_length - t->spill_offset);
+    if (t->state != TRANSFER_RUNNING || !t->paused) return held;
+    curl_off_t read = 0;
+    claw_curl.easy_get(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &read);
+    return read > (curl_off_t)t->written_bytes ? held + read - (int64_t)t->written_bytes : held;
 }
 
 // ---- events --------------------------------------------------------------------------------
@@ -485,9 +343,13 @@ static void lend_head(claw_transfers *set, transfer *t) {
 int32_t claw_transfers_next(claw_transfers *set, claw_transfer_event *event) {
     if (set->starved_first) feed_starved(set);
     transfer *t;
-    // One that was switched off since it queued up has nothing to give now.
-    while ((t = dequeue(set)) && !has_something(t)) {}
-    if (!t) return 0;
+    for (;;) {
+        t = transfer_dequeue(set);
+        if (!t) return 0;
+        if (!transfer_has_something(t)) continue; // switched off since it queued up
+        if (t->head_ready || t->piece_count || !transfer_is_spilled(t)) break;
+        transfer_pour(t);                         // spilled bytes only: queues it up again, or starves it
+    }
     *event = (claw_transfer_event){.token = t->token, .id = t->id, .buffer = CLAW_NO_BUFFER};
     if (t->head_ready) {
         t->head_ready = false;
@@ -497,7 +359,7 @@ int32_t claw_transfers_next(claw_transfers *set, claw_transfer_event *event) {
         event->length = t->head.length;
         event->http_version = t->head.http_version;
         event->text = set->lent ? set->lent : "";
-        enqueue(t);
+        transfer_enqueue(t);
     } else if (t->piece_count) {
         transfer_piece piece = t->pieces[t->piece_first];
         t->piece_first = (t->piece_first + 1) % t->piece_capacity;
@@ -506,8 +368,8 @@ int32_t claw_transfers_next(claw_transfers *set, claw_transfer_event *event) {
         event->kind = CLAW_TRANSFER_DATA;
         event->length = piece.length;
         event->buffer = piece.buffer;
-        enqueue(t);
-        resume_if_room(t);
+        transfer_enqueue(t);
+        go_on(t);
     } else {
         event->kind = CLAW_TRANSFER_ENDED;
         event->result = t->result;

@@ -1,6 +1,7 @@
 // claw_transfer_inside: what the files of claw_transfer share.
 //
-//   claw_transfer.c          the set: slots, queues, libcurl's callbacks, events
+//   claw_transfer.c          the set: slots, libcurl's sockets and timer, events
+//   claw_transfer_hold.c     the queue, received bytes, back-pressure
 //   claw_transfer_request.c  a request and its policy → options of an easy handle
 //   claw_transfer_answer.c   header lines → HEAD text; libcurl's codes → CLAW_TRANSFER_*
 #ifndef CLAW_TRANSFER_INSIDE_H
@@ -65,12 +66,47 @@ typedef struct transfer {
     transfer_piece *pieces;       // ring
     uint32_t piece_first, piece_count, piece_capacity;
     uint32_t held_bytes, window_bytes;
+    char *spill;                  // what libcurl had kept beyond the window; goes on through pieces
+    size_t spill_offset, spill_length, spill_capacity;
+    uint64_t written_bytes;       // given to transfer_on_body so far
+    bool resuming;                // within curl_easy_pause
     struct transfer *next_queued, *next_starved, *next_free;
     void *scratch;                // slices and header list of the request
     size_t scratch_capacity;
     char error[CURL_ERROR_SIZE];
 } transfer;
 enum { TRANSFER_FREE = 0, TRANSFER_RUNNING = 1, TRANSFER_ENDED = 2 };
+
+struct claw_transfers {
+    claw_loop *loop;
+    uint64_t watch_token;
+    uint32_t buffer_bytes;
+    CURLM *multi;
+    uint64_t deadline;               // monotonic; 0: none
+    transfer **slots;
+    uint32_t slot_count, slot_capacity;
+    transfer *free_slots;
+    uint32_t idle_handles;
+    transfer *queue_first, *queue_last;
+    transfer *starved_first;
+    uint32_t abandoned;              // transfers whose socket could not be watched
+    char *lent;                      // head text of the last HEAD event
+    uint32_t lent_capacity;
+    char ended_text[CURL_ERROR_SIZE];
+};
+
+// The queue of transfers with something to take (a transfer joins it once, if it has), and the starved.
+bool transfer_has_something(const transfer *t);
+void transfer_enqueue(transfer *t);
+transfer *transfer_dequeue(claw_transfers *set);
+void transfer_unqueue(transfer *t);
+void transfer_starve(transfer *t);
+void transfer_unstarve(transfer *t);
+bool transfer_is_spilled(const transfer *t);
+/// Moves spilled bytes into pieces as far as they fit. True when none are left.
+bool transfer_pour(transfer *t);
+/// Gives every held byte up.
+void transfer_drop_pieces(transfer *t);
 
 /// Sets every option of `t->easy` (fresh or reset) for this request. 0, -EINVAL, -ENOMEM.
 int32_t transfer_request_apply(transfer *t, const claw_transfer_request *request);

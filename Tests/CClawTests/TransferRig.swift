@@ -78,8 +78,8 @@ final class TransferRig {
     private var bodies: [UnsafeMutableRawPointer] = []
     private let bufferBytes: Int
 
-    init(perHost: UInt32 = 0, bufferBytes: UInt32 = 16384, bufferCount: UInt32 = 64) throws {
-        var options = claw_loop_options(backend: UInt32(CLAW_BACKEND_EPOLL), buffer_bytes: bufferBytes,
+    init(perHost: UInt32 = 0, bufferBytes: UInt32 = 16384, bufferCount: UInt32 = 64, backend: Int = CLAW_BACKEND_EPOLL) throws {
+        var options = claw_loop_options(backend: UInt32(backend), buffer_bytes: bufferBytes,
                                         buffer_count: bufferCount, reserved: 0)
         var made: OpaquePointer?
         guard claw_loop_create(&options, &made, nil) == 0, let loop = made else { throw POSIXError(.ENOMEM) }
@@ -146,23 +146,22 @@ final class TransferRig {
     }
 
     private func note(_ event: claw_transfer_event) {
-        var answer = answers[event.token] ?? Answer()
+        // In place: a copy of the answer would make each append copy the body.
         switch event.kind {
         case Int32(CLAW_TRANSFER_HEAD):
-            answer.status = event.result
-            answer.version = event.http_version
-            answer.head = String(decoding: UnsafeRawBufferPointer(start: event.text, count: Int(event.length)), as: UTF8.self)
+            answers[event.token]?.status = event.result
+            answers[event.token]?.version = event.http_version
+            answers[event.token]?.head = String(decoding: UnsafeRawBufferPointer(start: event.text, count: Int(event.length)), as: UTF8.self)
         case Int32(CLAW_TRANSFER_DATA):
             let base = claw_buffer_base(loop)! + Int(event.buffer) * bufferBytes
-            answer.body += UnsafeBufferPointer(start: base, count: Int(event.length))
-            answer.pieces += 1
+            answers[event.token]?.body += UnsafeBufferPointer(start: base, count: Int(event.length))
+            answers[event.token]?.pieces += 1
             if givesBack { claw_buffer_release(loop, event.buffer) } else { kept.append(event.buffer) }
         default:
-            precondition(answer.result == nil, "a second end")
-            answer.result = event.result
-            answer.words = String(cString: event.text)
+            precondition(answers[event.token]?.result == nil, "a second end")
+            answers[event.token]?.result = event.result
+            answers[event.token]?.words = String(cString: event.text)
         }
-        answers[event.token] = answer
     }
 
     /// Turns until the condition holds, 15 s at most.

@@ -144,11 +144,11 @@ struct Answer {
     }
 }
 
-/// Runs a mock for the length of a test.
+/// Runs a mock for the length of a test; on io_uring when OPENCLAW_TEST_BACKEND is uring, else on epoll.
 func withMock(threads: Int = 1, settings: [(String, String)] = [], _ test: (MockServer) throws -> Void) throws {
     var options = MockOptions()
     options.threads = threads
-    options.backend = 1
+    options.backend = getenv("OPENCLAW_TEST_BACKEND").map { String(cString: $0) } == "uring" ? 2 : 1
     for (name, value) in settings { precondition(options.script.set(name, value), "no such setting: \(name)=\(value)") }
     let server = try MockServer(options: options)
     try server.start()

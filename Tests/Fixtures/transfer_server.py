@@ -350,7 +350,7 @@ def http2():
     with open(path("htdocs/small"), "wb") as f:
         f.write(b"small")
     with open(path("htdocs/big"), "wb") as f:
-        f.write(pattern(4 << 20))
+        f.write(pattern(12 << 20))
     probe = socket.create_server(("127.0.0.1", 0))
     port = probe.getsockname()[1]
     probe.close()

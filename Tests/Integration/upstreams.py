@@ -96,10 +96,10 @@ class Recorder:
 
     def _serve(self, peer):
         log = None
-        pending = b""
+        pending = bytearray()
 
         def read():
-            nonlocal log, pending
+            nonlocal log
             data = peer.recv(1 << 16)
             if not data:
                 raise EOFError
@@ -108,30 +108,36 @@ class Recorder:
                     log = bytearray()
                     self.connections.append(log)
                 log.extend(data)
-            pending += data
+            pending.extend(data)
 
         def line():
-            nonlocal pending
             while b"\r\n" not in pending:
                 read()
-            text, pending = pending.split(b"\r\n", 1)
+            at = pending.index(b"\r\n")
+            text = bytes(pending[:at])
+            del pending[:at + 2]
             return text
+
+        def take(count):
+            while len(pending) < count:
+                read()
+            piece = bytes(pending[:count])
+            del pending[:count]
+            return piece
 
         try:
             while True:
                 while b"\r\n\r\n" not in pending:
                     read()
-                head, pending = pending.split(b"\r\n\r\n", 1)
+                head = take(pending.index(b"\r\n\r\n") + 4)[:-4]
                 body = b""
                 if length := re.search(rb"(?im)^content-length: *(\d+)\r?$", head):
-                    while len(pending) < int(length.group(1)):
-                        read()
-                    body, pending = pending[:int(length.group(1))], pending[int(length.group(1)):]
+                    body = take(int(length.group(1)))
                 elif re.search(rb"(?im)^transfer-encoding:", head):
+                    pieces = []
                     while size := int(line(), 16):
-                        while len(pending) < size + 2:
-                            read()
-                        body, pending = body + pending[:size], pending[size + 2:]
+                        pieces.append(take(size + 2)[:-2])
+                    body = b"".join(pieces)
                     while line():
                         pass
                 with self.lock:

@@ -51,6 +51,14 @@ int32_t claw_process_read(claw_process *out);
 /// Raises the soft descriptor limit to the hard one; returns the new limit.
 int64_t claw_descriptors_raise(void);
 
+/// A lock for what threads share off the request path. (A pthread mutex, which the thread sanitizer understands; it takes
+/// Swift's Synchronization.Mutex on Linux for a race.) Creates; destroys; take blocks.
+typedef struct claw_lock claw_lock;
+int32_t claw_lock_create(claw_lock **out);
+void claw_lock_destroy(claw_lock *lock);
+void claw_lock_take(claw_lock *lock);
+void claw_lock_release(claw_lock *lock);
+
 // ---- words shared between threads: one writer, read by others ------------------------------
 static inline void claw_counter_add(uint64_t *word, uint64_t n) {
     __atomic_store_n(word, __atomic_load_n(word, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);

@@ -83,4 +83,8 @@ typedef struct claw_transfer_event {
 int32_t claw_transfers_next(claw_transfers *transfers, claw_transfer_event *event);
 /// Back-pressure: while off no DATA events come and, once window_bytes are held, the transfer is paused at the socket.
 int32_t claw_transfer_receive(claw_transfers *transfers, int32_t id, int32_t on);
+/// Bytes of the answer held now: up to window_bytes in loop buffers, and what libcurl keeps itself. Over HTTP/1.1
+/// that is at most 16 KiB more; over HTTP/2 libcurl 7.88 takes up to 32 MiB for a paused stream when others of
+/// the same connection are active, so a caller with a memory budget should look here. -ENOENT: no such transfer.
+int64_t claw_transfer_held(claw_transfers *transfers, int32_t id);
 #endif

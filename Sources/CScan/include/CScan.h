@@ -19,6 +19,16 @@ size_t cscan_find(const void *bytes, size_t length, const void *wanted, size_t w
 /// name of the Responses API, at any depth? Quotes inside JSON strings are escaped, so text cannot be taken for a key.
 int cscan_event_matters(const uint8_t *bytes, size_t length);
 
+/// Offsets of the values of the last "usage" and the last "finish_reason" key of a JSON text; 0: there is none.
+typedef struct cscan_answer_end { size_t usage, finish; } cscan_answer_end;
+void cscan_find_answer_end(const uint8_t *bytes, size_t length, cscan_answer_end *end);
+
+/// Token counts of an OpenAI usage object; -1: not said.
+typedef struct cscan_usage { int64_t input, output, cached, reasoning; } cscan_usage;
+/// Reads the usage object that begins at `at`. 1 when it was as expected; 0 when something is odd (a count that is no plain number of at most
+/// 12 digits, deeper nesting, an escape, a cut): then the full scanner decides.
+int cscan_read_usage(const uint8_t *bytes, size_t at, size_t length, cscan_usage *usage);
+
 /// Which kernels run: chosen once, at the first call of any of them, by what the processor has.
 enum { CSCAN_ISA_PORTABLE = 0, CSCAN_ISA_SSE2 = 1, CSCAN_ISA_AVX2 = 2 };
 

@@ -138,19 +138,27 @@ extension Worker {
         let start = max(0, count - TailWindow.size)
         let base = bytes + start
         let length = count - start
-        if let at = lastKey("\"finish_reason\"", base, length), at < length, base[at] == 34 {
-            var end = at + 1
+        var found = cscan_answer_end()
+        cscan_find_answer_end(base, length, &found)
+        if found.finish > 0, found.finish < length, base[found.finish] == 34 {
+            var end = found.finish + 1
             while end < length, base[end] != 34 { end += 1 }
             if end < length {
                 var span = JSONSpan()
                 span.kind = .string
-                span.offset = at
-                span.length = end + 1 - at
+                span.offset = found.finish
+                span.length = end + 1 - found.finish
                 exchange.pointee.sawFinish = true
                 keepFinish(exchange, span, UnsafeRawPointer(base))
             }
         }
-        guard let open = lastKey("\"usage\"", base, length), open < length, base[open] == 123, length - open + 16 <= Self.scratchBytes else { return }
+        let open = found.usage
+        guard open > 0, open < length, base[open] == 123, length - open + 16 <= Self.scratchBytes else { return }
+        var counts = cscan_usage()
+        if cscan_read_usage(base, open, length, &counts) == 1 {
+            exchange.pointee.usage = Usage(input: counts.input, output: counts.output, cached: counts.cached, reasoning: counts.reasoning)
+            return
+        }
         var depth = 0
         var end = open
         while end < length {
@@ -168,20 +176,5 @@ extension Worker {
         writer.put(base + open, end + 1 - open)
         writer.put(byte: 125)
         if let spans = scanAnswer(UnsafeRawBufferPointer(start: scratch, count: writer.count)) { takeUsage(exchange, spans, UnsafeRawPointer(scratch)) }
-    }
-
-    /// Offset of the value behind the last occurrence of this key; nil when there is none.
-    private func lastKey(_ key: StaticString, _ base: UnsafePointer<UInt8>, _ length: Int) -> Int? {
-        var found: Int?
-        var at = 0
-        while at < length {
-            let hit = cscan_find(base + at, length - at, key.utf8Start, key.utf8CodeUnitCount)
-            if hit == length - at { break }
-            at += hit + key.utf8CodeUnitCount
-            var value = at
-            while value < length, base[value] == 58 || base[value] == 32 || (base[value] >= 9 && base[value] <= 13) { value += 1 }
-            found = value
-        }
-        return found
     }
 }

@@ -255,9 +255,7 @@ extension Worker {
                 slices[at] = claw_slice(base: UnsafeRawPointer(segment.base), length: Int(segment.length))
                 total += Int(segment.length)
             }
-            let sent = withUnsafeBytes(of: &slices) {
-                claw_send(loop, link.pointee.fd, $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: claw_slice.self), Int32(count))
-            }
+            let sent = send(link.pointee.fd, &slices, count, total)
             if sent < 0, sent != -Int64(EAGAIN) {
                 // The answer, or the end, may be waiting to be read: those events decide what becomes of the transfer.
                 link.pointee.isBlocked = true

@@ -82,6 +82,9 @@ final class Worker {
     let spans: UnsafeMutablePointer<JSONSpan>
     let scratch: UnsafeMutablePointer<UInt8>
     static let scratchBytes = 262_144
+    /// Where several small slices are put together before they are sent.
+    let gathered: UnsafeMutablePointer<UInt8>
+    static let gatherMax = 4096
     var bodyStore: BodyStore
     let tapPaths: JSONPaths
     let tapSpans: UnsafeMutablePointer<JSONSpan>
@@ -147,6 +150,7 @@ final class Worker {
         tapSpans = .allocate(capacity: 64)
         tapSpans.initialize(repeating: JSONSpan(), count: 64)
         scratch = .allocate(capacity: Self.scratchBytes)
+        gathered = .allocate(capacity: Self.gatherMax)
         bodyStore = BodyStore(shared: shared.bodyMemory)
         dirty = .allocate(capacity: capacity)
         pendingFlush = .allocate(capacity: capacity)
@@ -173,6 +177,7 @@ final class Worker {
         spans.deallocate()
         tapSpans.deallocate()
         scratch.deallocate()
+        gathered.deallocate()
         dirty.deallocate()
         pendingFlush.deallocate()
         endings.deallocate()
@@ -203,6 +208,8 @@ final class Worker {
             expire(id)
             settle()
         }
+        // What an earlier turn's bound left over.
+        settle()
         if transfers != nil { pumpTransfers() }
         flushAll()
         buffers.endTick()
@@ -216,7 +223,7 @@ final class Worker {
     }
 
     private func waitNanoseconds() -> Int64 {
-        if readyCount > 0 { return 0 }
+        if readyCount > 0 || endingCount > 0 { return 0 }
         var wait = timers.wait(now)
         if let transfers {
             let deadline = claw_transfers_deadline(transfers, now)

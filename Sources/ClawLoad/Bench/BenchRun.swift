@@ -1,7 +1,6 @@
 // BenchRun: one measurement from beginning to end. It prepares the request, finds the server's address, starts the workers and, when they
 // have ended, puts their figures together. While it runs, `progress` may be asked from the thread that started it.
 import CClaw
-import Synchronization
 
 /// How far a measurement has come.
 public struct BenchProgress: Sendable {
@@ -21,7 +20,7 @@ public final class BenchRun: @unchecked Sendable {
     private let doneWord: UnsafeMutablePointer<UInt64>
     private var threads: [UInt64] = []
     private var started: UInt64 = 0
-    private let failure = Mutex<String?>(nil)
+    private let failure = Lock<String?>(nil)
 
     /// Throws when the options make no sense.
     public init(options: BenchOptions) throws(LoadError) {

@@ -42,7 +42,7 @@ final class BenchTransferWorker {
         timeout = run.options.timeoutNanoseconds
         var made: OpaquePointer?
         let created = claw_transfers_create(loop, Self.watchToken, UInt32(count), &made)
-        guard created >= 0, let made else { throw LoadError("bench: https:// needs libcurl with TLS, which could not be set up: errno \(-created)") }
+        guard created >= 0, let made else { throw LoadError("bench: https:// needs libcurl: \(claw_transfers_library().map { String(cString: $0) } ?? "errno \(-created)")") }
         var settings = claw_transfer_policy_options()
         settings.insecure_skip_verify = run.options.insecure ? 1 : 0
         settings.connect_timeout_ms = UInt32(clamping: max(1, run.options.timeoutNanoseconds / 1_000_000))

@@ -2,7 +2,6 @@
 // and connections are accepted by the kernel from then on), runs one thread per worker, and can live inside another process: tests
 // and the gateway's demo mode do that. What each answer looks like is a MockScript; what was served is at GET /mock/stats.
 import CClaw
-import Synchronization
 
 public struct MockOptions: Sendable {
     /// An IP literal.
@@ -38,8 +37,10 @@ public final class MockServer: @unchecked Sendable {
         var threads: [UInt64] = []
         var baseline: [UInt64] = []
         var failure: String?
+        /// CLAW_BACKEND_* that serves; AUTO and io_uring may have fallen back to epoll.
+        var backend: UInt32 = 0
     }
-    private let running = Mutex(Running())
+    private let running = Lock(Running())
 
     /// Binds. Throws when the address is none or taken.
     public init(options: MockOptions) throws(LoadError) {
@@ -156,6 +157,7 @@ public final class MockServer: @unchecked Sendable {
         }
         let isStopped = running.withLock { state in
             state.loops[index] = UInt(bitPattern: loop)
+            state.backend = claw_loop_backend(loop)
             return isStopping
         }
         if !isStopped {
@@ -183,7 +185,9 @@ public final class MockServer: @unchecked Sendable {
             json.append(name)
             json.append(decimal: total[count.rawValue])
         }
-        figure("{\"requests\":", .requests)
+        let backend = running.withLock { $0.backend }
+        json.append(backend == UInt32(CLAW_BACKEND_URING) ? "{\"backend\":\"uring\"" : "{\"backend\":\"epoll\"")
+        figure(",\"requests\":", .requests)
         figure(",\"finished\":", .finished)
         figure(",\"aborted\":", .aborted)
         figure(",\"broken\":", .broken)

@@ -2,7 +2,6 @@
 // the last requests as they came (GET /mock/last) under a lock that nobody else holds for more than a copy. Requests to /mock/…
 // itself are not counted, so that asking changes nothing but the connection figures.
 import CClaw
-import Synchronization
 
 /// What a request asked for; the label of `by_path`.
 enum MockEndpoint: Int, CaseIterable {
@@ -65,10 +64,10 @@ final class MockTally: @unchecked Sendable {
     static let ring = 64
     private static let words = MockCount.allCases.count + MockEndpoint.allCases.count + 600
     private let counts: UnsafeMutablePointer<UInt64>
-    private let departures = Mutex<[MockDeparture]>([])
+    private let departures = Lock<[MockDeparture]>([])
     private let records: UnsafeMutablePointer<MockRecord>
     private let recordBytes: UnsafeMutablePointer<UInt8>
-    private let recordLock = Mutex<Void>(())
+    private let recordLock = Lock<Void>(())
 
     init() {
         counts = .allocate(capacity: Self.words)

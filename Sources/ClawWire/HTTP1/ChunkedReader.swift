@@ -56,7 +56,7 @@ public struct ChunkedReader {
     public var isDone: Bool { phase == .done }
 
     /// True exactly when the next byte is the first digit of a chunk's size.
-    public var isBetweenChunks: Bool { phase == .size && digitCount == 0 }
+    public var isBetweenChunks: Bool { phase == .size }
 
     /// A whole chunk without extension at `at`, where a chunk must begin: its data, and the offset behind its CRLF. nil when it is not whole, is
     /// the last one, or is not plain; then `next` decides. Does not change any reader.

@@ -55,6 +55,18 @@ struct ChunkedReaderTests {
         #expect(read("7FFFFFFFFFFFFFFF\r\nabc") == "more")
     }
 
+    @Test func theReaderStandsBetweenChunksBehindEachOfThem() {
+        let text = Array("1;a=b\r\nx\r\n02\r\nyz\r\n0\r\n\r\n".utf8)
+        var reader = ChunkedReader()
+        var starts: [Int] = []
+        for (at, byte) in text.enumerated() {
+            if reader.isBetweenChunks { starts.append(at) }
+            _ = withUnsafeBytes(of: byte) { reader.next($0, from: 0) }
+        }
+        #expect(starts == [0, 10, 18])
+        #expect(!reader.isBetweenChunks)
+    }
+
     @Test func H1_10_chunkDataMustEndWithItsLine() {
         #expect(read("1\r\nxx") == "400 chunk_data_end at 4")
         #expect(read("1\r\nx\n") == "400 bare_lf at 4")
