@@ -156,6 +156,8 @@ struct Exchange: ~Copyable {
     var logMemory: UnsafeMutablePointer<UInt8>?
     var answerChunks = ChunkedReader()
     var events = EventScanner()
+    /// The upstream's stream ended in the middle of an event.
+    var endedInEvent = false
     var sawDone = false
     var sawFinish = false
     var sawContent = false

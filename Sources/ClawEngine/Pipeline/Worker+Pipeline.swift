@@ -397,6 +397,12 @@ extension Worker {
                 exchange.pointee.failure = .clientWriteTimeout
                 return clientGone(index)
             }
+            if exchange.pointee.state == .relaying, exchange.pointee.totalDeadline != 0, now >= exchange.pointee.totalDeadline {
+                // Reading slowly stretches no deadline; the client keeps its time to take what it gets.
+                let deadline = exchange.pointee.phaseDeadline
+                attemptFailed(index, .totalTimeout)
+                return setTimer(index, deadline)
+            }
         } else if exchange.pointee.totalDeadline != 0, now >= exchange.pointee.totalDeadline {
             return attemptFailed(index, .totalTimeout)
         } else if exchange.pointee.phaseDeadline != 0, now >= exchange.pointee.phaseDeadline {

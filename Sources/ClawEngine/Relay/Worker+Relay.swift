@@ -301,6 +301,7 @@ extension Worker {
     func answerComplete(_ index: UInt32, reusable: Bool) {
         let exchange = exchanges.base + Int(index)
         if exchange.pointee.isStream {
+            exchange.pointee.endedInEvent = !exchange.pointee.events.isBetweenEvents
             let (_, doneAtEnd) = exchange.pointee.events.finish()
             if doneAtEnd { exchange.pointee.sawDone = true }
             let wantsMark = presentUpstream(exchange).pointee.isModel && exchange.pointee.status < 300
@@ -381,7 +382,7 @@ extension Worker {
         let body = scratch
         var writer = TextWriter(body)
         // Ends an event that was under way, so that the error is one of its own.
-        if !exchange.pointee.events.isBetweenEvents { writer.put("\n\n") }
+        if !exchange.pointee.events.isBetweenEvents || exchange.pointee.endedInEvent { writer.put("\n\n") }
         if exchange.pointee.surface == .responses {
             writer.put("event: error\ndata: {\"type\":\"error\",\"code\":\"")
             writer.put(row.code)
