@@ -17,6 +17,7 @@ PERF_ARGS ?=
 TEST_ARGS ?=
 PYTEST_ARGS ?=
 RUN_ARGS ?=
+BENCH_ARGS ?=
 # What the sanitizer passes run: every suite that has threads, sockets or unsafe pointers in it.
 SANITIZED ?= CClawTests|ClawWireTests|ClawEngineTests|ClawLoadTests
 
@@ -59,8 +60,9 @@ fuzz: setup ## every parser's fuzz target for SECONDS=60 each
 	@scripts/fuzz.sh $(SECONDS)
 
 .PHONY: bench
-bench: setup ## micro-benchmarks against their thresholds
-	$(SWIFT) package --package-path Benchmarks --disable-sandbox benchmark thresholds check
+bench: setup ## micro-benchmarks and their thresholds (BENCH_ARGS, e.g. "--filter JSON.*")
+	@cd Benchmarks && $(SWIFT) package --disable-sandbox benchmark run --no-progress $(BENCH_ARGS)
+	@cd Benchmarks && $(SWIFT) package --disable-sandbox benchmark thresholds check --no-progress $(BENCH_ARGS)
 
 .PHONY: perf
 perf: ## the gateway beside nginx, HAProxy, Envoy, … from one run (QUICK=1: under 3 minutes)

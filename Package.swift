@@ -12,6 +12,8 @@ let package = Package(
     name: "openclaw-gateway",
     products: [
         .executable(name: "openclaw", targets: ["openclaw"]),
+        // For Benchmarks/; no interface that anybody else may count on.
+        .library(name: "EngineForBenchmarks", targets: ["ClawWire", "ClawConfig", "ClawEngine"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
