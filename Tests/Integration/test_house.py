@@ -209,6 +209,6 @@ def test_json_in_documents_is_json():
 def test_commands_that_documents_name_exist(binary):
     known = set(re.findall(r"^  ([a-z]+)  ", ask(binary, "--help").stdout, re.M))
     for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
-        for command in re.findall(r"(?:^|[`/ ])openclaw ([a-z]+)\b", "\n".join(re.findall(r"```(?:sh|console)\n(.*?)```|`(openclaw [^`\n]+)`", text(name), re.S) and
-                                  ["\n".join(part) for part in re.findall(r"```(?:sh|console)\n(.*?)```|`(openclaw [^`\n]+)`", text(name), re.S)]), re.M):
-            assert command in known, f"{name} names openclaw {command}"
+        code = "\n".join(re.findall(r"```(?:sh|console)\n.*?```|`[^`\n]+`", text(name), re.S))
+        named = set(re.findall(r"(?:^|[`$/]) ?openclaw ([a-z]+)", code, re.M))
+        assert named <= known, f"{name} names openclaw {sorted(named - known)}"
