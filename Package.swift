@@ -44,6 +44,7 @@ let package = Package(
         .testTarget(name: "ClawWireTests", dependencies: ["ClawWire"]),
         .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"], exclude: ["Golden"]),
         .testTarget(name: "ClawEngineTests", dependencies: ["ClawEngine", "ClawLoad", "ClawWire", "ClawConfig", "CClaw"]),
+        .testTarget(name: "SimulationTests", dependencies: ["ClawEngine", "ClawWire", "ClawConfig", "CClaw"]),
         .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad", "ClawWire", "CClaw"]),
     ],
     swiftLanguageModes: [.v6]

@@ -86,6 +86,8 @@ extension Worker {
         }
         guard exchange.pointee.state == .receiving else { return }
         if exchange.pointee.bodyIsComplete { return classify(index) }
+        // A pipelined request whose sender ended in the middle of its body.
+        if connection.pointee.peerEnded { return bodyCannotBecomeWhole(index) }
         if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 { sayContinue(index) }
         let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
         let isLarge = !exchange.pointee.isChunkedRequest && remaining > 8192
