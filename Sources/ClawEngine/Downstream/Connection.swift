@@ -18,6 +18,8 @@ struct Connection {
     var fd: Int32 = -1
     var state = State.free
     var receiveMode: UInt8 = 0
+    /// The socket's low-water mark.
+    var receiveAtLeast: UInt32 = 1
     /// The peer has ended its side.
     var peerEnded = false
     /// No further request is read on this connection.

@@ -359,6 +359,8 @@ extension Worker {
                 bodyCannotBecomeWhole(exchange)
             } else {
                 connection.pointee.closesAfter = true
+                // Receiving is over; paused, the loop still says when the connection breaks.
+                receive(index, CLAW_RECEIVE_OFF)
                 probeSoon(exchange)
             }
         case .lingering: close(index, reset: false)

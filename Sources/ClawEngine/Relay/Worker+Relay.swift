@@ -34,7 +34,8 @@ extension Worker {
             if !relayChunks(index, base, buffer, from: from, to: to) { return }
         }
         guard exchange.pointee.generation == generation, exchange.pointee.state == .relaying else { return }
-        exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout
+        // While the client is the one waited for, bytes from upstream are no progress (faults H1-33).
+        if exchange.pointee.phase != .write { exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout }
         if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
         if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
     }
@@ -280,6 +281,11 @@ extension Worker {
         }
         exchange.pointee.bodyBase = nil
         exchange.pointee.bodyCapacity = 0
+        if let scan = exchange.pointee.scan {
+            scan.pointee.release()
+            scan.deallocate()
+            exchange.pointee.scan = nil
+        }
         exchange.pointee.bodyIsJSON = false
         exchange.pointee.pathMemory?.deallocate()
         exchange.pointee.pathMemory = nil
@@ -295,6 +301,7 @@ extension Worker {
     func answerComplete(_ index: UInt32, reusable: Bool) {
         let exchange = exchanges.base + Int(index)
         if exchange.pointee.isStream {
+            exchange.pointee.endedInEvent = !exchange.pointee.events.isBetweenEvents
             let (_, doneAtEnd) = exchange.pointee.events.finish()
             if doneAtEnd { exchange.pointee.sawDone = true }
             let wantsMark = presentUpstream(exchange).pointee.isModel && exchange.pointee.status < 300
@@ -375,7 +382,7 @@ extension Worker {
         let body = scratch
         var writer = TextWriter(body)
         // Ends an event that was under way, so that the error is one of its own.
-        if !exchange.pointee.events.isBetweenEvents { writer.put("\n\n") }
+        if !exchange.pointee.events.isBetweenEvents || exchange.pointee.endedInEvent { writer.put("\n\n") }
         if exchange.pointee.surface == .responses {
             writer.put("event: error\ndata: {\"type\":\"error\",\"code\":\"")
             writer.put(row.code)
@@ -419,7 +426,8 @@ extension Worker {
         guard connection.pointee.state == .exchanging else { return }
         let index = connection.pointee.exchange
         let exchange = exchanges.base + Int(index)
-        if exchange.pointee.isHeld || connection.pointee.isBlocked { return }
+        if exchange.pointee.isHeld { return }
+        if connection.pointee.isBlocked { return pauseIfFull(exchange) }
         while !exchange.pointee.output.isEmpty {
             var slices: InlineArray<16, claw_slice> = .init(repeating: claw_slice(base: nil, length: 0))
             let count = min(16, Int(exchange.pointee.output.count))
@@ -483,10 +491,13 @@ extension Worker {
     /// The client takes less than there is: beyond the stream's buffer its own upstream pauses, and only that one.
     private func clientIsSlow(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        let plan = exchange.pointee.plan
         exchange.pointee.phase = .write
-        setTimer(index, now + plan.pointee.writeTimeout)
-        let limit = plan.pointee.streamBufferBytes
+        setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
+        pauseIfFull(exchange)
+    }
+
+    private func pauseIfFull(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let limit = exchange.pointee.plan.pointee.streamBufferBytes
         let isFull = exchange.pointee.output.bytes >= limit || Int(exchange.pointee.heldBuffers) * buffers.size >= limit
         if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying { setUpstreamReceiving(exchange, false) }
     }
@@ -551,7 +562,7 @@ extension Worker {
     /// The only way an exchange ends: account, log, give everything back, and let the connection go on.
     func finish(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        let end = claw_monotonic_ns()
+        let end = clock()
         exchange.pointee.overhead &+= end &- max(now, exchange.pointee.startedAt)
         account(exchange, end: end)
         let connection = exchange.pointee.connection
