@@ -77,6 +77,12 @@ perf: ## the gateway beside nginx, HAProxy, Envoy, … from one run (QUICK=1: un
 	$(SWIFT) build -c release --product openclaw $(LINK)
 	@python3 perf/run.py $(if $(QUICK),--quick) $(PERF_ARGS)
 
+.PHONY: reference
+reference: ## docs/configuration.md from the option tables
+	$(SWIFT) build --product openclaw
+	.build/debug/openclaw check --reference > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
+
 .PHONY: docs
 docs: setup ## HTML reference of the library targets in .build/docs
 	@scripts/docs.sh

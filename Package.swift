@@ -2,7 +2,7 @@
 import PackageDescription
 
 // The house, bottom up: CScan and CClaw (C) ← ClawWire ← ClawConfig, ClawEngine ← ClawLoad ← openclaw.
-// Tests/HouseTests holds this table against the imports.
+// Tests/Integration/test_house.py holds the table in ARCHITECTURE.md against the imports and this file.
 
 let engineSettings: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
