@@ -206,7 +206,7 @@ int32_t claw_receive(claw_loop *loop, int32_t fd, uint32_t mode) {
     if (s->mode == mode) return 0;
     uint32_t before = s->mode;
     s->mode = (uint8_t)mode;
-    s->flags &= (uint16_t)~CLAW_SOCKET_TOLD;
+    s->flags &= (uint16_t)~(CLAW_SOCKET_TOLD | CLAW_SOCKET_FLOWING);
     loop->backend->receive(loop, fd, before);
     return 0;
 }

@@ -86,18 +86,21 @@ extension Worker {
         }
         guard exchange.pointee.state == .receiving else { return }
         if exchange.pointee.bodyIsComplete { return classify(index) }
+        // A pipelined request whose sender ended in the middle of its body.
+        if connection.pointee.peerEnded { return bodyCannotBecomeWhole(index) }
         if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 { sayContinue(index) }
         let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
         let isLarge = !exchange.pointee.isChunkedRequest && remaining > 8192
-        if isLarge { waitForMore(exchange, connection, remaining) }
-        receive(connectionIndex, isLarge ? CLAW_RECEIVE_READABLE : CLAW_RECEIVE_BUFFERED)
         exchange.pointee.phase = .body
         setTimer(index, now + exchange.pointee.plan.pointee.bodyTimeout)
+        receive(connectionIndex, isLarge ? CLAW_RECEIVE_READABLE : CLAW_RECEIVE_BUFFERED)
+        // Most of a large body is usually there already.
+        if isLarge { readBody(connectionIndex) }
     }
 
     /// A large body is waited for in large steps, so that each wake-up brings much (100 KiB: 2 instead of 7).
     private func waitForMore(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<Connection>, _ remaining: Int) {
-        let step = UInt32(min(remaining, Self.bodyStepBytes))
+        let step = remaining < 32768 ? 1 : UInt32(min(remaining, Self.bodyStepBytes))
         if step == connection.pointee.receiveAtLeast { return }
         connection.pointee.receiveAtLeast = step
         _ = claw_receive_at_least(loop, connection.pointee.fd, step)

@@ -34,7 +34,8 @@ extension Worker {
             if !relayChunks(index, base, buffer, from: from, to: to) { return }
         }
         guard exchange.pointee.generation == generation, exchange.pointee.state == .relaying else { return }
-        exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout
+        // While the client is the one waited for, bytes from upstream are no progress (faults H1-33).
+        if exchange.pointee.phase != .write { exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout }
         if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
         if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
     }
@@ -425,7 +426,8 @@ extension Worker {
         guard connection.pointee.state == .exchanging else { return }
         let index = connection.pointee.exchange
         let exchange = exchanges.base + Int(index)
-        if exchange.pointee.isHeld || connection.pointee.isBlocked { return }
+        if exchange.pointee.isHeld { return }
+        if connection.pointee.isBlocked { return pauseIfFull(exchange) }
         while !exchange.pointee.output.isEmpty {
             var slices: InlineArray<16, claw_slice> = .init(repeating: claw_slice(base: nil, length: 0))
             let count = min(16, Int(exchange.pointee.output.count))
@@ -489,10 +491,13 @@ extension Worker {
     /// The client takes less than there is: beyond the stream's buffer its own upstream pauses, and only that one.
     private func clientIsSlow(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        let plan = exchange.pointee.plan
         exchange.pointee.phase = .write
-        setTimer(index, now + plan.pointee.writeTimeout)
-        let limit = plan.pointee.streamBufferBytes
+        setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
+        pauseIfFull(exchange)
+    }
+
+    private func pauseIfFull(_ exchange: UnsafeMutablePointer<Exchange>) {
+        let limit = exchange.pointee.plan.pointee.streamBufferBytes
         let isFull = exchange.pointee.output.bytes >= limit || Int(exchange.pointee.heldBuffers) * buffers.size >= limit
         if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying { setUpstreamReceiving(exchange, false) }
     }
@@ -557,7 +562,7 @@ extension Worker {
     /// The only way an exchange ends: account, log, give everything back, and let the connection go on.
     func finish(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        let end = claw_monotonic_ns()
+        let end = clock()
         exchange.pointee.overhead &+= end &- max(now, exchange.pointee.startedAt)
         account(exchange, end: end)
         let connection = exchange.pointee.connection

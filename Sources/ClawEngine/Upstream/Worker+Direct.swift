@@ -281,7 +281,7 @@ extension Worker {
             if index != noIndex {
                 let exchange = exchanges.base + Int(index)
                 if exchange.pointee.sentAt == 0 {
-                    let read = claw_monotonic_ns()
+                    let read = clock()
                     exchange.pointee.overhead = read &- max(exchange.pointee.startedAt, now)
                     exchange.pointee.sentAt = read
                 }

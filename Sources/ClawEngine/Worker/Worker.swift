@@ -75,6 +75,8 @@ final class Worker {
     var isAccepting = false
     var phase: UInt64 = 0
     let fallbackErrno: Int32
+    /// True exactly when a test scripts the kernel: time is then what the script says.
+    let isPlayed: Bool
 
     // Scratch of the request at hand.
     let requestHead = RequestHead()
@@ -136,7 +138,9 @@ final class Worker {
         links = Slab(capacity: capacity)
         exchangeTimers = capacity
         linkTimers = capacity * 2
-        timers = TimerWheel(capacity: capacity * 3, now: claw_monotonic_ns())
+        isPlayed = claw_loop_backend(made) == UInt32(CLAW_BACKEND_PLAYED)
+        let start = isPlayed ? claw_loop_now(made) : claw_monotonic_ns()
+        timers = TimerWheel(capacity: capacity * 3, now: start)
         endpoints = .allocate(capacity: Registry.endpointsMax)
         endpoints.initialize(repeating: nil, count: Registry.endpointsMax)
         linksOpen = .allocate(capacity: Registry.endpointsMax)
@@ -160,7 +164,7 @@ final class Worker {
         timeText = .allocate(capacity: 64)
         random = (1, 2, 3, 4)
         withUnsafeMutableBytes(of: &random) { _ = claw_random($0.baseAddress, $0.count) }
-        now = claw_monotonic_ns()
+        now = start
     }
 
     deinit {
@@ -216,7 +220,7 @@ final class Worker {
         metrics.set(.buffers, Int(claw_buffers_in_use(loop)))
         if phase != 0 { return drain() }
         if count > 0 {
-            let spent = claw_monotonic_ns() &- now
+            let spent = clock() &- now
             metrics.observe(.loopLag, UInt16(truncatingIfNeeded: index), nanoseconds: spent)
         }
         return true
@@ -345,10 +349,14 @@ final class Worker {
     @inline(__always)
     private func rotate(_ x: UInt64, _ k: UInt64) -> UInt64 { x << k | x >> (64 - k) }
 
+    /// Monotonic nanoseconds at this very moment, which `now` (the tick's beginning) is not.
+    @inline(__always)
+    func clock() -> UInt64 { isPlayed ? claw_loop_now(loop) : claw_monotonic_ns() }
+
     /// Wall clock in nanoseconds, from the tick's monotonic time.
     func realtime(_ monotonic: UInt64) -> UInt64 {
         if now &- realtimeCheckedAt > 1_000_000_000 || realtimeOffset == 0 {
-            realtimeOffset = claw_realtime_ns() &- claw_monotonic_ns()
+            realtimeOffset = claw_realtime_ns() &- clock()
             realtimeCheckedAt = now
         }
         return monotonic &+ realtimeOffset
