@@ -113,7 +113,7 @@ def test_an_upstreams_hop_by_hop_fields_do_not_come_back(recorded, recorder):
         b"X-Request-Id: theirs\r\nX-OpenClaw-Upstream: forged\r\nX-Openclaw-Other: forged\r\nAlt-Svc: h3=\":443\"\r\nX-Kept: 2\r\nTrailer: x\r\nUpgrade: h2c\r\n\r\n{}")
     answer = recorded.ask(request("GET", "/x"), "GET")
     names = {name for name, _ in answer.fields}
-    assert answer.status == 200 and answer.get("x-kept") == "2" and answer.reason == "Fine"
+    assert answer.status == 200 and answer.get("x-kept") == "2"
     assert not names & {"keep-alive", "x-private", "proxy-connection", "x-openclaw-other", "alt-svc", "trailer", "upgrade", "connection"}, names
     assert answer.all("x-openclaw-upstream") == ["plain"] and len(answer.all("x-request-id")) == 1 and answer.get("x-request-id") != "theirs"
 

@@ -64,6 +64,22 @@ def test_H1_25_pipelined_bodies_stay_apart(front):
             assert (told["body_length"], told["body_sha256"]) == (len(body), hashlib.sha256(body).hexdigest()), at
 
 
+@pytest.mark.parametrize("target", ["/v1/models", "/piped"])
+@pytest.mark.parametrize("count", [3, 2000])
+def test_H1_25_a_pipeline_and_a_half_close_behind_it(front, target, count):
+    """As `printf … | nc` sends it: all answers come, then the end."""
+    with front.client() as client:
+        def send():
+            client.socket.sendall(request("GET", target) * count)
+            client.finish()
+        sender = threading.Thread(target=send)
+        sender.start()
+        for number in range(count):
+            assert client.response("GET").status == 200, number
+        sender.join(5)
+        assert client.ending() == "fin" and client.rest == b""
+
+
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\0", b"garbage\r\n\r\n", b"GET  / HTTP/1.1\r\n\r\n"])
 def test_H1_25_garbage_behind_a_request_hurts_only_itself(recorded, recorder, garbage):
     with recorded.client() as client:

@@ -81,7 +81,14 @@ extension Worker {
         case CLAW_WRITABLE:
             connection.pointee.isBlocked = false
             flush(token.index)
-        case CLAW_HUNGUP: peerEnded(token.index, error: event.result)
+        case CLAW_HUNGUP:
+            if event.result == 0, connection.pointee.state == .exchanging {
+                // It ended its side, but what it sent before is not all read: that may be more requests.
+                connection.pointee.peerMayBeGone = true
+                probeSoon(connection.pointee.exchange)
+            } else {
+                peerEnded(token.index, error: event.result)
+            }
         default: break
         }
     }
@@ -268,6 +275,7 @@ extension Worker {
             }
         }
         headOwner = UInt64(exchange.pointee.generation) << 32 | UInt64(exchangeIndex)
+        if connection.pointee.peerMayBeGone { probeSoon(exchangeIndex) }
         begin(exchangeIndex)
     }
 
@@ -358,8 +366,8 @@ extension Worker {
             } else if exchanges.base[Int(exchange)].state == .receiving {
                 bodyCannotBecomeWhole(exchange)
             } else {
-                connection.pointee.closesAfter = true
-                // Receiving is over; paused, the loop still says when the connection breaks.
+                connection.pointee.peerMayBeGone = true
+                // Paused, a reset is told; in buffered mode nothing comes behind the end.
                 receive(index, CLAW_RECEIVE_OFF)
                 probeSoon(exchange)
             }
