@@ -162,6 +162,11 @@ final class PlayedWorker {
         }
     }
 
+    func logHolds(_ text: String) -> Bool {
+        drainLog()
+        return String(decoding: logText, as: UTF8.self).contains(text)
+    }
+
     var loggedStatuses: [Int] { logLines.map { $0["status"] as? Int ?? -1 } }
 
     /// A counter over all of its labels; a histogram's observations.

@@ -41,6 +41,7 @@ import Testing
             play.deliver(client, [byte])
             play.tick()
         }
+        play.settle()
         let upstream = play.upstream(0)
         let request = try #require(try UpstreamRequest.read(play.taken(upstream.fd)))
         #expect(Message.chat().hasSuffix(request.text))
@@ -96,6 +97,8 @@ import Testing
         let play = try PlayedWorker(Plans.one())
         let client = play.client()
         play.say(client, String(repeating: "GET /v1/models HTTP/1.1\r\nhost: g\r\n\r\n", count: 200))
+        // A turn's bound of 64 requests leaves some for the next.
+        for _ in 0..<4 { play.tick() }
         var bytes = play.taken(client), count = 0
         while let answer = try ClientAnswer.read(bytes), answer.isWhole {
             #expect(answer.status == 200)
@@ -264,6 +267,28 @@ import Testing
         play.expectNothingLeft()
         let versions = Set(play.logLines.compactMap { $0["config_version"] as? String })
         #expect(versions.count == 2)
+    }
+
+    @Test func H1_30_halfClosedClientGetsAnAnswerToEachPipelinedRequest() throws {
+        let play = try PlayedWorker(Plans.one())
+        let client = play.client()
+        play.deliver(client, Message.chat(model: "a") + Message.chat(model: "b"))
+        play.tick()
+        play.deliver(client, Message.chat(model: "c"))
+        play.tick()
+        play.deliver(client, Message.chat(model: "d"))
+        play.end(client)
+        play.settle()
+        for name in ["a", "b", "c", "d"] {
+            let upstream = play.upstream(0).fd
+            #expect(try UpstreamRequest.read(play.taken(upstream))?.text.contains("\"\(name)\"") == true, "\(name)")
+            play.say(upstream, Message.answer("{\"n\":\"\(name)\"}"))
+            #expect(try answered(play, client).text == "{\"n\":\"\(name)\"}")
+        }
+        play.settle()
+        #expect(play.state(client) == .closed)
+        play.expectNothingLeft()
+        #expect(play.loggedStatuses == [200, 200, 200, 200])
     }
 
     /// The link's slot is taken by the next request while the batch still holds an event for its last owner.

@@ -210,6 +210,8 @@ extension Worker {
         }
         let base = heldBase(index)
         let bytes = UnsafeRawBufferPointer(start: base, count: Int(connection.pointee.heldLength))
+        // Even a head that is not whole yet is written over the one described there.
+        headOwner = .max
         switch connection.pointee.parser.parse(bytes, limits: plan.pointee.headLimits, into: requestHead) {
         case .complete(let length):
             connection.pointee.parser = RequestParser()

@@ -88,7 +88,10 @@ extension Worker {
         if exchange.pointee.bodyIsComplete { return classify(index) }
         // A pipelined request whose sender ended in the middle of its body.
         if connection.pointee.peerEnded { return bodyCannotBecomeWhole(index) }
-        if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 { sayContinue(index) }
+        if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 {
+            sendInterim(index, "HTTP/1.1 100 Continue\r\n\r\n")
+            guard exchange.pointee.state == .receiving else { return }
+        }
         let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
         let isLarge = !exchange.pointee.isChunkedRequest && remaining > 8192
         exchange.pointee.phase = .body
@@ -106,12 +109,6 @@ extension Worker {
         _ = claw_receive_at_least(loop, connection.pointee.fd, step)
     }
     private static let bodyStepBytes = 262_144
-
-    private func sayContinue(_ index: UInt32) {
-        let text: StaticString = "HTTP/1.1 100 Continue\r\n\r\n"
-        var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
-        _ = claw_send(loop, connections.base[Int(exchanges.base[Int(index)].connection)].fd, &slice, 1)
-    }
 
     private func makeRoomForBody(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let wanted = exchange.pointee.isChunkedRequest ? 65536 : exchange.pointee.bodyExpected

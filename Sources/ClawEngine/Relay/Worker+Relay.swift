@@ -362,7 +362,8 @@ extension Worker {
         connection.pointee.closesAfter = true
         metrics.add(.streamsTruncated, exchange.pointee.route >= 0 ? exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.label : 0)
         if exchange.pointee.isStream, exchange.pointee.answerIsChunked || exchange.pointee.versionMinor == 0 {
-            if exchange.pointee.holdbackLength > 0 { releaseHoldback(exchange) }
+            // A piece of an event that can't become whole, and may be the one the client must not see.
+            exchange.pointee.holdbackLength = 0
             appendErrorEvent(exchange, kind)
             if exchange.pointee.answerIsChunked { appendStatic(exchange, "0\r\n\r\n") }
         } else {
@@ -529,14 +530,18 @@ extension Worker {
         if !exchange.pointee.isCommitted {
             guard exchange.pointee.versionMinor >= 1 else { return }
             // 102 (RFC 2518 §10.1): any number of 1xx may come before an answer (RFC 9110 §15.2).
-            let text: StaticString = "HTTP/1.1 102 Processing\r\n\r\n"
-            var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
-            let sent = claw_send(loop, connections.base[Int(exchange.pointee.connection)].fd, &slice, 1)
-            if sent < 0, sent != -Int64(EAGAIN) { clientGone(index) }
+            sendInterim(index, "HTTP/1.1 102 Processing\r\n\r\n")
         } else if exchange.pointee.isStream, exchange.pointee.events.isBetweenEvents {
             appendStatic(exchange, exchange.pointee.answerIsChunked ? "3\r\n:\n\n\r\n" : ":\n\n")
             flush(exchange.pointee.connection)
         }
+    }
+
+    /// Sends an interim answer past the output. A socket that is full goes without it; one that takes only half of it can get no answer any more.
+    func sendInterim(_ index: UInt32, _ text: StaticString) {
+        var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
+        let sent = claw_send(loop, connections.base[Int(exchanges.base[Int(index)].connection)].fd, &slice, 1)
+        if sent != Int64(text.utf8CodeUnitCount), sent != -Int64(EAGAIN) { clientGone(index) }
     }
 
     /// Nobody is left to answer: the upstream is cancelled at once, what was used is accounted, the connection goes.
