@@ -20,6 +20,7 @@ PYTEST_ARGS ?=
 SEED ?=
 SEEDS ?= 1000
 RUN_ARGS ?=
+BENCH_ARGS ?=
 # What the sanitizer passes run: every suite that has threads, sockets or unsafe pointers in it.
 SANITIZED ?= CClawTests|ClawWireTests|ClawEngineTests|SimulationTests|ClawLoadTests
 
@@ -66,14 +67,21 @@ fuzz: setup ## every parser's fuzz target for SECONDS=60 each
 	@scripts/fuzz.sh $(SECONDS)
 
 .PHONY: bench
-bench: setup ## micro-benchmarks against their thresholds
-	$(SWIFT) package --package-path Benchmarks --disable-sandbox benchmark thresholds check
+bench: setup ## micro-benchmarks and their thresholds (BENCH_ARGS, e.g. "--filter JSON.*")
+	@cd Benchmarks && $(SWIFT) package --disable-sandbox benchmark run --no-progress $(BENCH_ARGS)
+	@cd Benchmarks && $(SWIFT) package --disable-sandbox benchmark thresholds check --no-progress $(BENCH_ARGS)
 
 .PHONY: perf
 perf: ## the gateway beside nginx, HAProxy, Envoy, … from one run (QUICK=1: under 3 minutes)
 	@scripts/setup.sh perf
 	$(SWIFT) build -c release --product openclaw $(LINK)
 	@python3 perf/run.py $(if $(QUICK),--quick) $(PERF_ARGS)
+
+.PHONY: reference
+reference: ## docs/configuration.md from the option tables
+	$(SWIFT) build --product openclaw
+	.build/debug/openclaw check --reference > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
 
 .PHONY: docs
 docs: setup ## HTML reference of the library targets in .build/docs

@@ -2,7 +2,7 @@
 import PackageDescription
 
 // The house, bottom up: CScan and CClaw (C) ← ClawWire ← ClawConfig, ClawEngine ← ClawLoad ← openclaw.
-// Tests/HouseTests holds this table against the imports.
+// Tests/Integration/test_house.py holds the table in ARCHITECTURE.md against the imports and this file.
 
 let engineSettings: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
@@ -12,6 +12,8 @@ let package = Package(
     name: "openclaw-gateway",
     products: [
         .executable(name: "openclaw", targets: ["openclaw"]),
+        // For Benchmarks/; no interface that anybody else may count on.
+        .library(name: "EngineForBenchmarks", targets: ["ClawWire", "ClawConfig", "ClawEngine"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

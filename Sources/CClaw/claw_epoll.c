@@ -83,8 +83,10 @@ static void serve_listener(claw_loop *loop, claw_socket *s, int32_t fd, claw_bat
 /// usual message costs one recv and not a second one to hear EAGAIN. Only when the end is known to be
 /// near must it read on to see it.
 static void serve_bytes(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch *batch) {
+    // One buffer at first: its reader may want the rest elsewhere (claw_recv into a large body). A stream that goes on gets more.
+    int reads_max = s->flags & CLAW_SOCKET_FLOWING ? READS_PER_WAIT : 1;
     for (int reads = 0; s->flags & CLAW_SOCKET_READABLE; reads++) {
-        if (reads == READS_PER_WAIT || claw_batch_full(batch)) {
+        if (reads == reads_max || claw_batch_full(batch)) {
             claw_ready(loop, fd);
             return;
         }
@@ -105,8 +107,12 @@ static void serve_bytes(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch 
         }
         claw_event *event = claw_emit(batch, s, fd, CLAW_RECEIVED, (int32_t)n);
         event->buffer = buffer;
-        if ((size_t)n == room) event->flags = CLAW_MORE;
-        else if (!(s->flags & (CLAW_SOCKET_ENDING | CLAW_SOCKET_FAILED))) s->flags &= (uint16_t)~CLAW_SOCKET_READABLE;
+        if ((size_t)n == room) {
+            event->flags = CLAW_MORE;
+            s->flags |= CLAW_SOCKET_FLOWING;
+        } else if (!(s->flags & (CLAW_SOCKET_ENDING | CLAW_SOCKET_FAILED))) {
+            s->flags &= (uint16_t)~(CLAW_SOCKET_READABLE | CLAW_SOCKET_FLOWING);
+        }
     }
 }
 

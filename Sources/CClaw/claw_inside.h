@@ -30,6 +30,7 @@ enum {
     CLAW_SOCKET_WANTS_WRITE = 1 << 7,  // a claw_send fell short and WRITABLE has not followed yet
     CLAW_SOCKET_WRITABLE = 1 << 8,     // WRITABLE is to be surfaced
     CLAW_SOCKET_CONNECTED = 1 << 9,    // the outcome of connecting is to be surfaced; `error` holds it
+    CLAW_SOCKET_FLOWING = 1 << 10,     // the last buffer was full: more than one may be read in a wait
 };
 
 typedef struct claw_socket {

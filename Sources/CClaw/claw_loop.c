@@ -3,6 +3,7 @@
 // listeners that sleep and sockets that wait for a buffer.
 #include "claw_inside.h"
 #include <errno.h>
+#include <sys/socket.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -205,7 +206,7 @@ int32_t claw_receive(claw_loop *loop, int32_t fd, uint32_t mode) {
     if (s->mode == mode) return 0;
     uint32_t before = s->mode;
     s->mode = (uint8_t)mode;
-    s->flags &= (uint16_t)~CLAW_SOCKET_TOLD;
+    s->flags &= (uint16_t)~(CLAW_SOCKET_TOLD | CLAW_SOCKET_FLOWING);
     loop->backend->receive(loop, fd, before);
     return 0;
 }
@@ -214,6 +215,13 @@ int64_t claw_recv(claw_loop *loop, int32_t fd, void *into, size_t length) {
     if (claw_stream_at(loop, fd) == NULL) return -EBADF;
     if (length == 0) return -EINVAL;
     return loop->backend->recv(loop, fd, into, length);
+}
+
+int32_t claw_receive_at_least(claw_loop *loop, int32_t fd, uint32_t bytes) {
+    if (claw_stream_at(loop, fd) == NULL) return -EBADF;
+    if (claw_loop_backend(loop) == CLAW_BACKEND_PLAYED) return 0;
+    int value = bytes > INT32_MAX ? INT32_MAX : (int)bytes;
+    return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
 int64_t claw_send(claw_loop *loop, int32_t fd, const claw_slice *slices, int32_t count) {

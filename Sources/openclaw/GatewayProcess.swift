@@ -15,6 +15,7 @@ struct GatewayProcess {
     mutating func run() -> Int32 {
         let begin = claw_monotonic_ns()
         guard let configuration = load() else { return 78 }
+        OperatorLog.setLevel(configuration.logging.level.rawValue)
         let gateway: Gateway
         let admin: AdminServer
         do {
@@ -143,6 +144,7 @@ func reload(_ gateway: Gateway, _ source: GatewayProcess.Source) -> String? {
         gateway.reloadRefused(problem)
         return result.issues.filter { $0.severity == .error }.map { "\($0)" }.joined(separator: "\n")
     }
+    OperatorLog.setLevel(configuration.logging.level.rawValue)
     return gateway.reload(configuration)
 }
 

@@ -1,5 +1,6 @@
 import CClaw
 import Glibc
+import Synchronization
 
 /// Keeps one child process running. A child that ends with 0 or with a code that another start would not change (usage, configuration, unavailable)
 /// ends the supervisor with the same code; one that crashed is started again: at once, unless it keeps crashing within its first second, then
@@ -17,6 +18,7 @@ struct Supervisor {
             child = claw_fork()
             if child == 0 {
                 _ = claw_die_with_parent(SIGKILL)
+                endAtOnceOnCrash()
                 exit(body())
             }
             if child < 0 {
@@ -35,6 +37,13 @@ struct Supervisor {
             operatorMessage("error", "the gateway process \(child) ended with \(how) after \(lived / 1_000_000) ms, starting it again in \(pause / 1_000_000) ms")
             if pause > 0, waitOut(pause) { return status }
         }
+    }
+
+    /// A backtracer of the Swift runtime takes seconds before a crashed process is gone, and a new one is wanted within milliseconds. Who wants the
+    /// backtrace sets SWIFT_BACKTRACE.
+    private func endAtOnceOnCrash() {
+        guard getenv("SWIFT_BACKTRACE") == nil else { return }
+        for crash in [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT] { signal(crash, SIG_DFL) }
     }
 
     /// Passes signals on until the child has ended; its exit code, or 128 + signal.
@@ -65,8 +74,17 @@ struct Supervisor {
     }
 }
 
+/// Which operator messages are shown (`logging.level`). Set by the control thread when a configuration comes into force.
+enum OperatorLog {
+    private static let least = Atomic<Int>(1)
+    private static let levels = ["debug", "info", "warn", "error"]
+    static func setLevel(_ level: String) { least.store(levels.firstIndex(of: level) ?? 1, ordering: .relaxed) }
+    static func shows(_ level: String) -> Bool { (levels.firstIndex(of: level) ?? 3) >= least.load(ordering: .relaxed) }
+}
+
 /// A line for the operator on standard error, as JSON like the request log.
 func operatorMessage(_ level: String, _ text: String) {
+    guard OperatorLog.shows(level) else { return }
     let nanoseconds = claw_realtime_ns()
     var time = time_t(nanoseconds / 1_000_000_000)
     var parts = tm()

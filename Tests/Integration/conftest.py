@@ -106,6 +106,7 @@ class Gateway:
         self.log_path = pathlib.Path(log_path) if log_path else self.folder / "requests.log"
         if "logging" not in configuration:
             configuration = {**configuration, "logging": {"output": "file", "path": str(self.log_path), "buffer_kb": 4096}}
+        self.log_lines, self.log_offset = [], 0
         self.configuration = configuration
         self.config_path = self.folder / "openclaw.yaml"
         self.write(configuration)
@@ -157,9 +158,14 @@ class Gateway:
             return client.ask(data, method, deadline)
 
     def log(self):
-        """Every line of the request log, each of which must be one JSON object in UTF-8."""
-        data = self.log_path.read_bytes()
-        return [json.loads(line.decode("utf-8")) for line in data[:data.rfind(b"\n") + 1].splitlines()]
+        """Every line of the request log so far, each of which must be one JSON object in UTF-8."""
+        with open(self.log_path, "rb") as file:
+            file.seek(self.log_offset)
+            data = file.read()
+        whole = data[:data.rfind(b"\n") + 1]
+        self.log_lines += [json.loads(line.decode("utf-8")) for line in whole.split(b"\n")[:-1]]
+        self.log_offset += len(whole)
+        return self.log_lines[:]
 
     def logged(self, request_id, deadline=10.0):
         """The log line of this request: waits for it; more than one is an error."""

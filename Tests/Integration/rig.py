@@ -380,6 +380,11 @@ def refused_port() -> int:
 _held: list[socket.socket] = []
 
 
+def held_socket(port: int) -> socket.socket:
+    """The socket that holds a port of `refused_port`, to begin listening on it."""
+    return next(sock for sock in _held if sock.getsockname()[1] == port)
+
+
 def black_hole() -> str:
     """The URL of a listener whose accept queue is full: connecting to it hangs, as if packets were dropped."""
     listener = socket.socket()

@@ -121,6 +121,9 @@ enum { CLAW_RECEIVE_OFF = 0, CLAW_RECEIVE_BUFFERED = 1, CLAW_RECEIVE_READABLE = 
 int32_t claw_receive(claw_loop *loop, int32_t fd, uint32_t mode);
 /// Reads at most length bytes into memory of the caller. > 0 bytes, 0 end, -EAGAIN none now, < 0 error.
 int64_t claw_recv(claw_loop *loop, int32_t fd, void *into, size_t length);
+/// Asks to be told of bytes only when at least this many are there (SO_RCVLOWAT; 1: as usual): a large body then costs few wake-ups. The end of
+/// the stream, an error, or a full receive buffer is told all the same. Nothing on played loops.
+int32_t claw_receive_at_least(claw_loop *loop, int32_t fd, uint32_t bytes);
 /// Sends slices (borrows, count ≤ 64) without blocking. Returns bytes taken (may be fewer than all; then
 /// WRITABLE follows) or -EAGAIN (WRITABLE follows) or another negated errno (-EPIPE, -ECONNRESET). Never raises SIGPIPE.
 int64_t claw_send(claw_loop *loop, int32_t fd, const claw_slice *slices, int32_t count);

@@ -76,7 +76,7 @@ enum RouteTable {
     }
 
     private static func retries() -> Table<Retries> {
-        Table(options: [.integer("max_attempts", 1...20, \.attemptsMax, "Attempts in all, the first included.")])
+        Table(options: [.integer("max_attempts", 1...6, \.attemptsMax, "Attempts in all, the first included.")])
     }
 
     // MARK: Strategy

@@ -10,7 +10,7 @@ enum ServerTable {
             .integer("listen_port", 0...65535, \.listenPort, "Port for clients; 0 takes a free one."),
             .seconds("timeout_seconds", 0.001...86400, \.timeoutNanoseconds, "Whole upstream request, unless the upstream or the route says otherwise."),
             workers(),
-            .choice("io_backend", \.ioBackend, "Kernel interface of the workers' loops; `auto` takes the best one there is."),
+            .choice("io_backend", \.ioBackend, "Kernel interface of the workers' loops; `auto` is epoll, which measured best over all loads; io_uring falls back to epoll where the kernel refuses it."),
             .seconds("drain_seconds", 0...86400, \.drainNanoseconds, "On SIGTERM: how long streams in flight may take to finish."),
             .integer("max_body_mb", 1...4096, \.bodyBytesMax, unit: 1 << 20, "Largest request body (MiB); beyond: 413."),
             .integer("max_header_kb", 1...1024, \.headBytesMax, unit: 1 << 10, "Largest request head (KiB); beyond: 431."),
@@ -149,7 +149,7 @@ enum LoggingTable {
 enum MetricsTable {
     static func make() -> Table<Metrics> {
         Table(options: [
-            .integer("max_series", 100...1_000_000, \.seriesMax, "Series of one metric; what goes beyond is counted under `other`."),
+            .integer("max_series", 100...16_000, \.seriesMax, "Series per worker, over all metrics; what goes beyond is counted under `other`."),
             .later("tenant_label", "A label with the tenant."),
         ])
     }

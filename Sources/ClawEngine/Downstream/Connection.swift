@@ -18,8 +18,12 @@ struct Connection {
     var fd: Int32 = -1
     var state = State.free
     var receiveMode: UInt8 = 0
-    /// The peer has ended its side.
+    /// The socket's low-water mark.
+    var receiveAtLeast: UInt32 = 1
+    /// The peer has ended its side, and all it sent is read.
     var peerEnded = false
+    /// The peer has ended its side, read or not: each exchange from now on finds out whether somebody is still there to read.
+    var peerMayBeGone = false
     /// No further request is read on this connection.
     var closesAfter = false
     /// The deadline for the head being received is set.

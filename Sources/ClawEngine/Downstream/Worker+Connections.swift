@@ -82,11 +82,12 @@ extension Worker {
             connection.pointee.isBlocked = false
             flush(token.index)
         case CLAW_HUNGUP:
-            if event.result < 0 {
-                peerEnded(token.index, error: event.result)
-            } else if connection.pointee.state == .exchanging {
-                // Receiving is paused: further requests may still lie before the end, which is read with them.
+            if event.result == 0, connection.pointee.state == .exchanging {
+                // It ended its side, but what it sent before is not all read: that may be more requests.
+                connection.pointee.peerMayBeGone = true
                 probeSoon(connection.pointee.exchange)
+            } else {
+                peerEnded(token.index, error: event.result)
             }
         default: break
         }
@@ -276,6 +277,7 @@ extension Worker {
             }
         }
         headOwner = UInt64(exchange.pointee.generation) << 32 | UInt64(exchangeIndex)
+        if connection.pointee.peerMayBeGone { probeSoon(exchangeIndex) }
         begin(exchangeIndex)
     }
 
@@ -366,7 +368,8 @@ extension Worker {
             } else if exchanges.base[Int(exchange)].state == .receiving {
                 bodyCannotBecomeWhole(exchange)
             } else {
-                // Nothing more can come but a reset, which a paused socket still reports.
+                connection.pointee.peerMayBeGone = true
+                // Receiving is over; paused, the loop still says when the connection breaks.
                 receive(index, CLAW_RECEIVE_OFF)
                 probeSoon(exchange)
             }

@@ -11,6 +11,10 @@ final class LogWriter: @unchecked Sendable {
     private let output: Logging.Output
     private var fd: Int32 = -1
     private var written = 0
+    /// True when a write may block: a pipe, a terminal, a socket. Then it is asked before each write whether it would.
+    private var mayBlock = false
+    /// What a pipe that is ready takes without blocking (pipe(7), PIPE_BUF).
+    private static let pieceBytesMax = 4096
     private var thread: UInt64 = 0
     private let stopping = Atomic<Bool>(false)
     private let reopening = Atomic<Bool>(false)
@@ -32,6 +36,8 @@ final class LogWriter: @unchecked Sendable {
             if fd < 0 { return "logging.path: \(path): \(String(cString: strerror(errno)))" }
             written = Int(lseek(fd, 0, SEEK_END))
         }
+        var status = stat()
+        mayBlock = fstat(fd, &status) != 0 || status.st_mode & S_IFMT != S_IFREG
         let context = Unmanaged.passRetained(self).toOpaque()
         let result = claw_thread_start("log", { context in
             let writer = Unmanaged<LogWriter>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
@@ -41,7 +47,7 @@ final class LogWriter: @unchecked Sendable {
         return result == 0 ? nil : "log thread: \(String(cString: strerror(-result)))"
     }
 
-    /// Writes what is left and ends the thread. A blocked pipe may hold it up: callers give it a bounded time by not joining.
+    /// Writes what is left, as far as it can be written without waiting for a reader, and ends the thread.
     func stop() {
         guard thread != 0 else { return }
         stopping.store(true, ordering: .releasing)
@@ -73,7 +79,14 @@ final class LogWriter: @unchecked Sendable {
     private func writeAll(_ bytes: UnsafeRawBufferPointer) {
         var sent = 0
         while sent < bytes.count {
-            let n = write(fd, bytes.baseAddress.unsafelyUnwrapped + sent, bytes.count - sent)
+            if mayBlock {
+                var waiting = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+                if poll(&waiting, 1, 100) == 0 {
+                    if stopping.load(ordering: .relaxed) { return }
+                    continue
+                }
+            }
+            let n = write(fd, bytes.baseAddress.unsafelyUnwrapped + sent, mayBlock ? min(bytes.count - sent, Self.pieceBytesMax) : bytes.count - sent)
             if n > 0 {
                 sent += n
                 written += n

@@ -28,7 +28,7 @@ enum Buckets {
 }
 
 final class MetricPage: @unchecked Sendable {
-    static let tableSize = 16384
+    static let tableSize = 32768
     private static let wordsMax = 1 << 20
     private let keys: UnsafeMutablePointer<UInt64>
     private let places: UnsafeMutablePointer<UInt32>
@@ -87,7 +87,7 @@ final class MetricPage: @unchecked Sendable {
 
     @inline(__always)
     private func words(of key: UInt64, _ metric: Metric) -> UnsafeMutablePointer<UInt64> {
-        var at = Int((key &* 0x9e37_79b9_7f4a_7c15) >> 50)
+        var at = Int((key &* 0x9e37_79b9_7f4a_7c15) >> 49)
         while true {
             let found = keys[at]
             if found == key { return words + Int(places[at]) }

@@ -82,6 +82,8 @@ struct Exchange: ~Copyable {
     /// The body lies in a block of this size of the worker's body store; 0: it lies in the head's buffer.
     var bodyCapacity = 0
     var requestChunks = ChunkedReader()
+    /// The scan of a large body under way.
+    var scan: UnsafeMutablePointer<BodyScan>?
 
     // ---- what the body said
     var bodyIsJSON = false
@@ -154,6 +156,8 @@ struct Exchange: ~Copyable {
     var logMemory: UnsafeMutablePointer<UInt8>?
     var answerChunks = ChunkedReader()
     var events = EventScanner()
+    /// The upstream's stream ended in the middle of an event.
+    var endedInEvent = false
     var sawDone = false
     var sawFinish = false
     var sawContent = false
@@ -226,4 +230,20 @@ struct TailWindow {
         base = nil
         length = 0
     }
+}
+
+/// The scan of a body that arrives in pieces: the scanner's state and where it writes its spans.
+struct BodyScan {
+    static let depthMax = 128
+    var scanner: FieldScanner
+    let spans: UnsafeMutablePointer<JSONSpan>
+    var progress = JSONProgress.needMore
+
+    init(plan: PlanRef) {
+        scanner = FieldScanner(paths: plan.pointee.paths._withUnsafeGuaranteedRef { $0 }, depthMax: Self.depthMax)
+        spans = .allocate(capacity: plan.pointee.pathCount)
+        spans.initialize(repeating: JSONSpan(), count: plan.pointee.pathCount)
+    }
+
+    func release() { spans.deallocate() }
 }

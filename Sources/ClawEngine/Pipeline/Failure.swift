@@ -16,7 +16,7 @@ enum ErrorClass: UInt8 {
 enum FailureKind: UInt8, CaseIterable {
     case badRequest, badHost, headTooLarge, targetTooLong, bodyTooLarge, headerTimeout, bodyTimeout, methodNotAllowed, methodUnknown
     case expectationFailed, versionNotSupported, codingUnknown, loopDetected, badJSON, modelRequired, modelNotFound, notFound
-    case bodyMemoryExhausted, connectionsExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamReset
+    case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamReset
     case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
     case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
 
@@ -48,7 +48,6 @@ enum FailureKind: UInt8, CaseIterable {
         case .modelNotFound: Row(status: 404, code: "model_not_found", type: "invalid_request_error", origin: .client, errorClass: .modelMissing)
         case .notFound: Row(status: 404, code: "route_not_found", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
         case .bodyMemoryExhausted: Row(status: 503, code: "body_memory_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
-        case .connectionsExhausted: Row(status: 503, code: "connections_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
         case .upstreamsExhausted: Row(status: 503, code: "no_upstream_available", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamConnect: Row(status: 502, code: "upstream_unreachable", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamDNS: Row(status: 502, code: "upstream_name_not_resolved", type: "server_error", origin: .upstream, errorClass: .network)

@@ -93,10 +93,22 @@ extension Worker {
             guard exchange.pointee.state == .receiving else { return }
         }
         let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
-        receive(connectionIndex, !exchange.pointee.isChunkedRequest && remaining > 8192 ? CLAW_RECEIVE_READABLE : CLAW_RECEIVE_BUFFERED)
+        let isLarge = !exchange.pointee.isChunkedRequest && remaining > 8192
         exchange.pointee.phase = .body
         setTimer(index, now + exchange.pointee.plan.pointee.bodyTimeout)
+        receive(connectionIndex, isLarge ? CLAW_RECEIVE_READABLE : CLAW_RECEIVE_BUFFERED)
+        // Most of a large body is usually there already.
+        if isLarge { readBody(connectionIndex) }
     }
+
+    /// A large body is waited for in large steps, so that each wake-up brings much (100 KiB: 2 instead of 7).
+    private func waitForMore(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<Connection>, _ remaining: Int) {
+        let step = remaining < 32768 ? 1 : UInt32(min(remaining, Self.bodyStepBytes))
+        if step == connection.pointee.receiveAtLeast { return }
+        connection.pointee.receiveAtLeast = step
+        _ = claw_receive_at_least(loop, connection.pointee.fd, step)
+    }
+    private static let bodyStepBytes = 262_144
 
     private func makeRoomForBody(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let wanted = exchange.pointee.isChunkedRequest ? 65536 : exchange.pointee.bodyExpected
@@ -183,6 +195,7 @@ extension Worker {
             if n > 0 {
                 exchange.pointee.bodyLength += Int(n)
                 exchange.pointee.bytesIn += UInt64(n)
+                scanArrived(index)
                 if Int(n) < wanted { break }
             } else if n == -Int64(EAGAIN) {
                 break
@@ -191,7 +204,33 @@ extension Worker {
                 return n == 0 ? bodyCannotBecomeWhole(index) : clientGone(index)
             }
         }
-        if exchange.pointee.bodyLength == exchange.pointee.bodyExpected { bodyIsWhole(index, resumes: true) }
+        if exchange.pointee.bodyLength == exchange.pointee.bodyExpected {
+            bodyIsWhole(index, resumes: true)
+        } else {
+            waitForMore(exchange, connection, exchange.pointee.bodyExpected - exchange.pointee.bodyLength)
+        }
+    }
+
+    /// Scans what has arrived of a large JSON body while it is still in the cache. A refusal waits for the body's end, where it is answered.
+    private func scanArrived(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        guard wantsScan(exchange), exchange.pointee.bodyLength < exchange.pointee.bodyExpected else { return }
+        if exchange.pointee.scan == nil {
+            let scan = UnsafeMutablePointer<BodyScan>.allocate(capacity: 1)
+            scan.initialize(to: BodyScan(plan: exchange.pointee.plan))
+            exchange.pointee.scan = scan
+        }
+        guard let scan = exchange.pointee.scan, scan.pointee.progress == .needMore else { return }
+        let body = UnsafeRawBufferPointer(start: exchange.pointee.bodyBase, count: exchange.pointee.bodyLength)
+        scan.pointee.progress = scan.pointee.scanner.scan(body, isLast: false, spans: scan.pointee.spans)
+    }
+
+    private func wantsScan(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        isModelRequest(exchange) || exchange.pointee.plan.pointee.needsBody
+    }
+
+    private func isModelRequest(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post
     }
 
     private func bodyIsWhole(_ index: UInt32, resumes: Bool) {
@@ -199,6 +238,11 @@ extension Worker {
         exchange.pointee.bodyIsComplete = true
         exchange.pointee.phase = .none
         timers.clear(exchangeTimers + Int(index))
+        let connection = connections.base + Int(exchange.pointee.connection)
+        if connection.pointee.receiveAtLeast != 1 {
+            connection.pointee.receiveAtLeast = 1
+            _ = claw_receive_at_least(loop, connection.pointee.fd, 1)
+        }
         receive(exchange.pointee.connection, CLAW_RECEIVE_BUFFERED)
         if resumes { classify(index) }
     }
@@ -213,13 +257,21 @@ extension Worker {
         if exchange.pointee.surface == .models, exchange.pointee.method == .get || exchange.pointee.method == .head {
             return answerModels(index)
         }
-        let isModelRequest = exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post
+        let isModelRequest = isModelRequest(exchange)
         if isModelRequest || (plan.pointee.needsBody && exchange.pointee.bodyLength > 0) {
-            let count = plan.pointee.pathCount
-            for at in 0..<count { spans[at].kind = .missing }
-            var scanner = FieldScanner(paths: plan.pointee.paths._withUnsafeGuaranteedRef { $0 }, depthMax: 128)
+            var progress: JSONProgress
             let body = UnsafeRawBufferPointer(start: exchange.pointee.bodyBase, count: exchange.pointee.bodyLength)
-            let progress = scanner.scan(body, isLast: true, spans: spans)
+            var scanner: FieldScanner
+            if let scan = exchange.pointee.scan {
+                progress = scan.pointee.progress
+                if progress == .needMore { progress = scan.pointee.scanner.scan(body, isLast: true, spans: scan.pointee.spans) }
+                spans.update(from: scan.pointee.spans, count: plan.pointee.pathCount)
+                scanner = scan.pointee.scanner
+            } else {
+                for at in 0..<plan.pointee.pathCount { spans[at].kind = .missing }
+                scanner = FieldScanner(paths: plan.pointee.paths._withUnsafeGuaranteedRef { $0 }, depthMax: BodyScan.depthMax)
+                progress = scanner.scan(body, isLast: true, spans: spans)
+            }
             if case .complete = progress {
                 exchange.pointee.bodyIsJSON = scanner.rootKind == .object
                 exchange.pointee.insertOffset = scanner.rootInsertOffset
@@ -343,6 +395,12 @@ extension Worker {
             if now >= exchange.pointee.phaseDeadline {
                 exchange.pointee.failure = .clientWriteTimeout
                 return clientGone(index)
+            }
+            if exchange.pointee.state == .relaying, exchange.pointee.totalDeadline != 0, now >= exchange.pointee.totalDeadline {
+                // Reading slowly stretches no deadline; the client keeps its time to take what it gets.
+                let deadline = exchange.pointee.phaseDeadline
+                attemptFailed(index, .totalTimeout)
+                return setTimer(index, deadline)
             }
         } else if exchange.pointee.totalDeadline != 0, now >= exchange.pointee.totalDeadline {
             return attemptFailed(index, .totalTimeout)

@@ -138,7 +138,6 @@ struct PlanUpstream {
     var firstByteTimeout: UInt64
     var idleStreamTimeout: UInt64
     var connectionsPerEndpointMax: Int
-    var policy: OpaquePointer?
 }
 
 struct PlanEndpoint {
@@ -150,10 +149,12 @@ struct PlanEndpoint {
     /// "host: name:port\r\n"
     var hostLine: Bytes
     var basePath: Bytes
-    /// "https://host:port", for the curl transport.
+    /// "https://host:port" or "http://host:port", for the curl transport.
     var origin: Bytes
     var weight: Int
     /// A literal address needs no look-up.
     var address: claw_address
     var isLiteral: Bool
+    /// How curl connects; nil exactly when our own client does (http:// without a proxy).
+    var policy: OpaquePointer?
 }

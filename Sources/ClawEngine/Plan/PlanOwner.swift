@@ -107,8 +107,6 @@ struct PlanCompiler {
             for endpoint in upstream.endpoints { endpoints.append(try compile(endpoint, of: upstream)) }
             let models = upstream.models.map { PlanMapping(from: memory.text($0.alias), to: served($0.id)) }
             let lines = upstream.headers.map { "\($0.name.lowercased()): \($0.value)\r\n" }.joined()
-            var policy: OpaquePointer?
-            if upstream.endpoints.contains(where: { $0.isTLS }) { policy = try self.policy(of: upstream) }
             out.append(PlanUpstream(
                 name: memory.text(upstream.name), label: registry.label(.upstream, upstream.name),
                 headerLine: memory.text("x-openclaw-upstream: \(upstream.name)\r\nx-openclaw-cache: bypass\r\n"),
@@ -117,12 +115,12 @@ struct PlanCompiler {
                 headerLines: memory.text(lines), headerNames: memory.array(upstream.headers.map { memory.text($0.name.lowercased()) }),
                 timeout: upstream.timeoutNanoseconds, connectTimeout: upstream.connectTimeoutNanoseconds,
                 firstByteTimeout: upstream.firstByteTimeoutNanoseconds, idleStreamTimeout: upstream.idleStreamTimeoutNanoseconds,
-                connectionsPerEndpointMax: upstream.connectionsPerEndpointMax, policy: policy))
+                connectionsPerEndpointMax: upstream.connectionsPerEndpointMax))
         }
         return out
     }
 
-    private func compile(_ endpoint: Endpoint, of upstream: Upstream) throws(PlanFailure) -> PlanEndpoint {
+    private mutating func compile(_ endpoint: Endpoint, of upstream: Upstream) throws(PlanFailure) -> PlanEndpoint {
         guard let place = registry.endpoint("\(upstream.name) \(endpoint.isTLS ? "https" : "http")://\(endpoint.host):\(endpoint.port)") else {
             throw PlanFailure(description: "upstreams.\(upstream.name): more than \(Registry.endpointsMax) different endpoints since the start; restart to forget old ones")
         }
@@ -131,13 +129,20 @@ struct PlanCompiler {
         let bracketed = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
         let isDefaultPort = endpoint.port == (endpoint.isTLS ? 443 : 80)
         let authority = isDefaultPort ? bracketed : "\(bracketed):\(endpoint.port)"
+        // With another name to ask for (`tls.sni`) that name is the origin, in TLS and in Host, and only the connection goes to the URL's host.
+        let sni = endpoint.isTLS ? upstream.tls.sni : nil
+        var policy: OpaquePointer?
+        if endpoint.isTLS || upstream.proxy != nil {
+            policy = try self.policy(of: upstream, connectTo: sni.map { "\($0):\(endpoint.port):\(bracketed):\(endpoint.port)" })
+        }
         return PlanEndpoint(
             place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
-            origin: memory.text("https://\(bracketed):\(endpoint.port)"), weight: endpoint.weight, address: address, isLiteral: isLiteral)
+            origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
+            address: address, isLiteral: isLiteral, policy: policy)
     }
 
-    private mutating func policy(of upstream: Upstream) throws(PlanFailure) -> OpaquePointer {
+    private mutating func policy(of upstream: Upstream, connectTo: String?) throws(PlanFailure) -> OpaquePointer {
         func pointer(_ text: String?) -> UnsafePointer<CChar>? {
             guard let text else { return nil }
             return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
@@ -147,6 +152,7 @@ struct PlanCompiler {
         options.client_certificate = pointer(upstream.tls.clientCertificate)
         options.client_key = pointer(upstream.tls.clientKey)
         options.proxy = pointer(upstream.proxy)
+        options.connect_to = pointer(connectTo)
         options.insecure_skip_verify = upstream.tls.insecureSkipVerify ? 1 : 0
         options.connect_timeout_ms = UInt32(min(upstream.connectTimeoutNanoseconds / 1_000_000, UInt64(UInt32.max)))
         var made: OpaquePointer?

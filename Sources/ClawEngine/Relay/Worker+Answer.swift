@@ -270,7 +270,6 @@ extension Worker {
             text.put(exchange.pointee.path.count <= 200 ? exchange.pointee.path : UnsafeRawBufferPointer(rebasing: exchange.pointee.path[..<200]))
             text.put(" (routes)")
         case .bodyMemoryExhausted: text.put("request bodies in flight use all memory set aside for them")
-        case .connectionsExhausted: text.put("too many connections (server.max_connections)")
         case .upstreamsExhausted: text.put("no upstream of this route can take the request")
         case .upstreamConnect: text.put("the upstream could not be reached")
         case .upstreamDNS: text.put("the upstream's name could not be resolved")

@@ -34,7 +34,7 @@ extension Worker {
             if !relayChunks(index, base, buffer, from: from, to: to) { return }
         }
         guard exchange.pointee.generation == generation, exchange.pointee.state == .relaying else { return }
-        // A client that does not read runs out of its own time, however busy its upstream is.
+        // While the client is the one waited for, bytes from upstream are no progress (faults H1-33).
         if exchange.pointee.phase != .write { exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout }
         if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
         if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
@@ -281,6 +281,11 @@ extension Worker {
         }
         exchange.pointee.bodyBase = nil
         exchange.pointee.bodyCapacity = 0
+        if let scan = exchange.pointee.scan {
+            scan.pointee.release()
+            scan.deallocate()
+            exchange.pointee.scan = nil
+        }
         exchange.pointee.bodyIsJSON = false
         exchange.pointee.pathMemory?.deallocate()
         exchange.pointee.pathMemory = nil
@@ -296,6 +301,7 @@ extension Worker {
     func answerComplete(_ index: UInt32, reusable: Bool) {
         let exchange = exchanges.base + Int(index)
         if exchange.pointee.isStream {
+            exchange.pointee.endedInEvent = !exchange.pointee.events.isBetweenEvents
             let (_, doneAtEnd) = exchange.pointee.events.finish()
             if doneAtEnd { exchange.pointee.sawDone = true }
             let wantsMark = presentUpstream(exchange).pointee.isModel && exchange.pointee.status < 300
@@ -377,7 +383,7 @@ extension Worker {
         let body = scratch
         var writer = TextWriter(body)
         // Ends an event that was under way, so that the error is one of its own.
-        if !exchange.pointee.events.isBetweenEvents { writer.put("\n\n") }
+        if !exchange.pointee.events.isBetweenEvents || exchange.pointee.endedInEvent { writer.put("\n\n") }
         if exchange.pointee.surface == .responses {
             writer.put("event: error\ndata: {\"type\":\"error\",\"code\":\"")
             writer.put(row.code)

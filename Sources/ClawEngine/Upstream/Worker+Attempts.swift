@@ -38,7 +38,7 @@ extension Worker {
         let endpoints = upstream.pointee.endpoints
         let endpoint = endpoints.count == 1 ? endpoints[0] : endpoints[pickEndpoint(endpoints)]
         exchange.pointee.endpoint = endpoint
-        if endpoint.pointee.isTLS || upstream.pointee.policy != nil && endpoint.pointee.isTLS { startTransfer(index) } else { startDirect(index, fresh: false) }
+        if endpoint.pointee.policy != nil { startTransfer(index) } else { startDirect(index, fresh: false) }
     }
 
     private func pickKey(_ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
@@ -86,6 +86,11 @@ extension Worker {
     /// The present attempt has failed: the next candidate, or the end.
     func attemptFailed(_ index: UInt32, _ kind: FailureKind, status: UInt16 = 0) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isCommitted, exchange.pointee.isStream, exchange.pointee.sawDone, exchange.pointee.state == .relaying, kind.row.origin == .upstream {
+            // All of the stream was there, its end too (or the upstream's own error): how the connection went then is nobody's concern.
+            dropUpstream(index)
+            return answerComplete(index, reusable: false)
+        }
         let errorClass: ErrorClass = status == 429 ? .rateLimited : status == 503 || status == 529 ? .overloaded : kind.row.errorClass
         closeAttempt(exchange, errorClass, status: status)
         dropUpstream(index)

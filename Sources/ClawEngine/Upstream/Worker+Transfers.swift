@@ -1,4 +1,4 @@
-// Transport `curl`: https:// endpoints over libcurl's multi interface (TLS verification, HTTP/2, egress proxies). The answer arrives as loop
+// Transport `curl`: https:// endpoints, and all that lie behind an egress proxy, over libcurl's multi interface (TLS verification, HTTP/2, proxies). The answer arrives as loop
 // buffers like any other; the relay does not know the difference.
 import CClaw
 import ClawConfig
@@ -9,7 +9,7 @@ extension Worker {
     func startTransfer(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         let upstream = presentUpstream(exchange)
-        guard let transfers = transferSet(), let policy = upstream.pointee.policy else { return attemptFailed(index, .upstreamTLS) }
+        guard let transfers = transferSet(), let policy = exchange.pointee.endpoint.unsafelyUnwrapped.pointee.policy else { return attemptFailed(index, .upstreamTLS) }
         let edits = edits(exchange)
         let bound = requestHeadBound(exchange, upstream) * 2
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: bound)

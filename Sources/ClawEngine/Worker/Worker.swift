@@ -227,7 +227,7 @@ final class Worker {
     }
 
     private func waitNanoseconds() -> Int64 {
-        if readyCount > 0 || endingCount > 0 { return 0 }
+        if readyCount > 0 || endingCount > 0 || dirtyCount > 0 { return 0 }
         var wait = timers.wait(now)
         if let transfers {
             let deadline = claw_transfers_deadline(transfers, now)
