@@ -314,6 +314,43 @@ import Testing
         #expect(play.loggedStatuses == [200, 200])
     }
 
+    @Test func halfAHeadElsewhereLeavesAWaitingRequestAsItWas() throws {
+        let play = try PlayedWorker(Plans.one())
+        let waiting = play.client(), slow = play.client()
+        play.nextConnect(0, delayMilliseconds: 20)
+        play.say(waiting, Message.chat(fields: "x-mine: yes\r\naccept: application/json\r\n"))
+        play.say(slow, "POST /v1/embeddings HTTP/1.1\r\nx-a-rather-long-field-name: with a value of its own\r\nhost: elsewhere\r\nx-oth")
+        play.advance(milliseconds: 21)
+        let request = try #require(try UpstreamRequest.read(play.taken(play.upstream(0).fd)))
+        #expect(request.line == "POST /v1/chat/completions HTTP/1.1")
+        #expect(request.fields["x-mine"] == "yes")
+        #expect(request.fields["accept"] == "application/json")
+        #expect(request.fields["x-a-rather-long-field-name"] == nil)
+        play.say(play.upstream(0).fd, Message.answer("{}"))
+        #expect(try answered(play, waiting).status == 200)
+        play.expectNothingLeft()
+    }
+
+    @Test func H1_22_interimAnswerIsSentWholeOrNotAtAll() throws {
+        let request = Message.chat(fields: "expect: 100-continue\r\n")
+        let head = String(request[..<request.range(of: "{")!.lowerBound]), body = String(request.dropFirst(head.count))
+        for (window, isOpen) in [(UInt64.max, true), (0, true), (1, false)] {
+            let play = try PlayedWorker(Plans.one())
+            let client = play.client()
+            play.window(client, window)
+            play.say(client, head)
+            #expect((play.state(client) == .open) == isOpen)
+            if isOpen {
+                #expect(play.takenText(client) == (window > 0 ? "HTTP/1.1 100 Continue\r\n\r\n" : ""))
+                play.window(client, .max)
+                play.say(client, body)
+                play.say(play.upstream(0).fd, Message.answer("{}"))
+                #expect(try answered(play, client).text == "{}")
+            }
+            play.expectNothingLeft()
+        }
+    }
+
     @Test func countersAgreeWithWhatHappened() throws {
         let play = try PlayedWorker(Plans.two())
         let client = play.client()

@@ -137,6 +137,28 @@ import Testing
         #expect(play.loggedStatuses == [200, 200])
     }
 
+    /// The upstream's end and the client's appetite arrive in one batch, the appetite first.
+    @Test func SS_14_endOfAPausedUpstreamIsNotTheEndOfItsAnswer() throws {
+        let play = try PlayedWorker(Plans.one(server: "stream_buffer_kb: 4"))
+        let client = play.client()
+        play.say(client, Message.chat())
+        let upstream = play.upstream(0).fd
+        play.window(client, 0)
+        let piece = String(repeating: "z", count: 9000)
+        play.say(upstream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n" + piece)
+        #expect(play.isPaused(upstream))
+        play.deliver(upstream, piece)
+        play.deliver(upstream, piece)
+        play.window(client, .max)
+        play.end(upstream)
+        for _ in 0..<4 { play.settle() }
+        let answer = try #require(try ClientAnswer.read(play.taken(client)))
+        #expect(answer.isWhole)
+        #expect(answer.body.count == 27_000)
+        play.expectNothingLeft()
+        #expect(play.loggedStatuses == [200])
+    }
+
     @Test func H1_33_clientThatStopsReadingIsGivenUpAtTheWriteTimeout() throws {
         let play = try PlayedWorker(Plans.one(server: "write_timeout_seconds: 4"))
         let client = play.client()
