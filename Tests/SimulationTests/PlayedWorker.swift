@@ -199,8 +199,14 @@ final class PlayedWorker {
         for _ in 0..<4 { advance(milliseconds: 500) }
         var found: [String] = []
         func check(_ name: String, _ value: Int, atMost limit: Int = 0) { if value > limit { found.append("\(name): \(value)") } }
+        // A worker that ended at its drain's deadline leaves lingering connections to the end of its loop.
+        let hasEndedEarly = hasEnded && worker.connections.inUse > 0
+        for at in 0..<worker.connections.touched where worker.connections.base[at].state != .free && !(hasEndedEarly && worker.connections.base[at].state == .lingering) {
+            let connection = worker.connections.base[at]
+            found.append("connection \(connection.fd) is \(connection.state), holds \(connection.heldLength) bytes, receives \(connection.receiveMode), peer ended: \(connection.peerEnded)")
+        }
         check("exchanges", worker.exchanges.inUse)
-        check("connections", worker.connections.inUse)
+        if !hasEndedEarly { check("connections", worker.connections.inUse) }
         check("links", worker.links.inUse)
         check("waiting", worker.waitingCount)
         check("body memory", Int(truncatingIfNeeded: claw_word_load(shared.bodyMemory)))

@@ -30,6 +30,6 @@ import Testing
             if failed.count == 5 { break }
         }
         // A play in which nothing happens proves nothing.
-        #expect(answers > Self.seeds.count * 5)
+        #expect(answers > Self.seeds.count * 5 || !failed.isEmpty)
     }
 }

@@ -145,10 +145,9 @@ extension Worker {
             link.pointee.isBlocked = false
             flushLink(token.index)
         case CLAW_HUNGUP:
-            if link.pointee.receiveMode != UInt8(CLAW_RECEIVE_BUFFERED), link.pointee.exchange != noIndex, event.result == 0 {
-                // Paused for a slow client: what the peer sent before it ended is still to be read.
-                return
-            }
+            // An end while paused for a slow client: what the peer sent before it is still to be read, and the end behind it. (Receiving may be
+            // on again by now: an earlier event of this very batch can have done that.)
+            if event.result == 0 { return }
             linkEnded(token.index, event.result)
         default: break
         }
