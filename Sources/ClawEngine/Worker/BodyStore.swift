@@ -1,4 +1,4 @@
-// Memory for request bodies that do not fit behind their head in a loop buffer: blocks of the body's own size. A few large blocks are kept
+// Memory for request bodies that do not fit behind their head in a loop buffer: blocks of the body's own size. Some blocks are kept
 // warm, because fresh pages cost more than the copy into them. All workers count what they hold in one word, which the budget
 // (`server.max_body_memory_mb`) bounds.
 import CClaw
@@ -8,7 +8,7 @@ struct BodyStore: ~Copyable {
         var base: UnsafeMutablePointer<UInt8>
         var capacity: Int
     }
-    private static let keptMax = 4
+    private static let keptMax = 64
     private static let keptBytesMax = 12 << 20
     private let shared: UnsafeMutablePointer<UInt64>
     private var kept: [Block] = []
@@ -26,7 +26,8 @@ struct BodyStore: ~Copyable {
         let wanted = max(32768, (bytes + 4095) & ~4095)
         var best = -1
         for at in kept.indices where kept[at].capacity >= wanted && kept[at].capacity <= wanted * 2 {
-            if best < 0 || kept[at].capacity < kept[best].capacity { best = at }
+            // Of equal ones the last given back: it is the warmest.
+            if best < 0 || kept[at].capacity <= kept[best].capacity { best = at }
         }
         let capacity = best >= 0 ? kept[best].capacity : wanted
         if claw_word_add(shared, UInt64(capacity)) + UInt64(capacity) > UInt64(budget) {
