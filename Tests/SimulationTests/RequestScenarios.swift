@@ -174,6 +174,22 @@ import Testing
         play.expectNothingLeft()
     }
 
+    /// The head is in the first of several buffers of one batch, and the socket holds more than the batch.
+    @Test func largeRequestBodyOfOneBurstStaysInOrder() throws {
+        let play = try PlayedWorker(Plans.one())
+        let client = play.client()
+        let numbers = (0..<30_000).map(String.init).joined(separator: ",")
+        let body = #"{"model":"m","input":[\#(numbers)]}"#
+        for _ in 0..<3 {
+            play.say(client, "POST /v1/embeddings HTTP/1.1\r\nhost: g\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)")
+            let upstream = play.upstream(0).fd
+            #expect(try UpstreamRequest.read(play.taken(upstream))?.text == body)
+            play.say(upstream, Message.answer("{}"))
+            #expect(try answered(play, client).status == 200)
+        }
+        play.expectNothingLeft()
+    }
+
     @Test func largeRequestBodyIsCountedAndGivenBack() throws {
         let play = try PlayedWorker(Plans.one())
         let client = play.client()

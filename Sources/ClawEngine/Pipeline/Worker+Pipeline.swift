@@ -97,8 +97,12 @@ extension Worker {
         exchange.pointee.phase = .body
         setTimer(index, now + exchange.pointee.plan.pointee.bodyTimeout)
         receive(connectionIndex, isLarge ? CLAW_RECEIVE_READABLE : CLAW_RECEIVE_BUFFERED)
-        // Most of a large body is usually there already.
-        if isLarge { readBody(connectionIndex) }
+        // Most of a large body is usually there already. It is read when the batch is done, which may hold buffers that come before it. A full list
+        // is no harm: the loop says READABLE in the next turn.
+        if isLarge, bodyReadCount < connections.capacity {
+            bodyReads[bodyReadCount] = connectionIndex
+            bodyReadCount += 1
+        }
     }
 
     /// A large body is waited for in large steps, so that each wake-up brings much (100 KiB: 2 instead of 7).
@@ -186,7 +190,8 @@ extension Worker {
         guard connection.pointee.state == .exchanging else { return }
         let index = connection.pointee.exchange
         let exchange = exchanges.base + Int(index)
-        guard exchange.pointee.state == .receiving, let base = exchange.pointee.bodyBase else { return }
+        guard exchange.pointee.state == .receiving, connection.pointee.receiveMode == UInt8(CLAW_RECEIVE_READABLE), let base = exchange.pointee.bodyBase
+        else { return }
         while true {
             let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
             if remaining <= 0 { break }

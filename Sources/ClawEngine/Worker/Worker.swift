@@ -101,6 +101,9 @@ final class Worker {
     var endingCount = 0
     var ready: UnsafeMutablePointer<UInt32>
     var readyCount = 0
+    /// Connections whose large bodies are to be read on when all events of the batch are taken.
+    let bodyReads: UnsafeMutablePointer<UInt32>
+    var bodyReadCount = 0
 
     var random: (UInt64, UInt64, UInt64, UInt64)
     var instance: UInt64
@@ -160,6 +163,7 @@ final class Worker {
         pendingFlush = .allocate(capacity: capacity)
         endings = .allocate(capacity: capacity)
         ready = .allocate(capacity: capacity)
+        bodyReads = .allocate(capacity: capacity)
         dateText = .allocate(capacity: 64)
         timeText = .allocate(capacity: 64)
         random = (1, 2, 3, 4)
@@ -186,6 +190,7 @@ final class Worker {
         pendingFlush.deallocate()
         endings.deallocate()
         ready.deallocate()
+        bodyReads.deallocate()
         dateText.deallocate()
         timeText.deallocate()
         claw_loop_destroy(loop)
@@ -206,6 +211,11 @@ final class Worker {
         now = claw_loop_now(loop)
         for at in 0..<max(0, Int(count)) {
             take(events[at])
+            settle()
+        }
+        while bodyReadCount > 0 {
+            bodyReadCount -= 1
+            readBody(bodyReads[bodyReadCount])
             settle()
         }
         while let id = timers.nextExpired(now) {
