@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// Where the suites lie: the folder OPENCLAW_SHARED names, or a folder `shared` beside this package or further up. Nil when there is none.
 enum SharedSuites {
@@ -35,11 +36,7 @@ enum SharedSuites {
         let place = FileManager.default.temporaryDirectory.appendingPathComponent("openclaw-corpus-\(ProcessInfo.processInfo.processIdentifier)-\(UInt64.random(in: 0 ... .max))")
         try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: place) }
-        let tar = Process()
-        tar.executableURL = URL(fileURLWithPath: "/usr/bin/tar")
-        tar.arguments = ["-xzf", folder!.appendingPathComponent("suites/\(path)").path, "-C", place.path]
-        try tar.run()
-        tar.waitUntilExit()
+        guard unpack(folder!.appendingPathComponent("suites/\(path)").path, into: place.path) else { throw CocoaError(.fileReadCorruptFile) }
         var files: [[UInt8]] = []
         let names = FileManager.default.enumerator(at: place, includingPropertiesForKeys: nil)?.allObjects as? [URL] ?? []
         for name in names.sorted(by: { $0.path < $1.path }) where !name.hasDirectoryPath {
@@ -65,4 +62,17 @@ struct SeededGenerator: RandomNumberGenerator {
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)
     }
+}
+
+/// Unpacks an archive with tar. Not with Foundation's Process: on Linux two of them in one test process can wait for each other's children
+/// for ever.
+func unpack(_ archive: String, into folder: String) -> Bool {
+    var pid: pid_t = 0
+    let words = ["tar", "-xzf", archive, "-C", folder]
+    var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+    defer { for argument in arguments { free(argument) } }
+    guard posix_spawnp(&pid, "tar", nil, nil, &arguments, environ) == 0 else { return false }
+    var status: Int32 = 0
+    while waitpid(pid, &status, 0) < 0 { guard errno == EINTR else { return false } }
+    return status == 0
 }
