@@ -319,7 +319,9 @@ extension Worker {
                     return attemptFailed(index, .upstreamTruncated)
                 }
             }
-            if exchange.pointee.holdbackLength > 0 { releaseHoldback(exchange) }
+            // What is held back is an event without its end: worth something only as a [DONE] whose empty line is missing.
+            if exchange.pointee.holdbackLength > 0, doneAtEnd { releaseHoldback(exchange) }
+            exchange.pointee.holdbackLength = 0
         } else if let tail = exchange.pointee.tail.base, exchange.pointee.tail.length > 0 {
             takeUsageFromEnd(exchange, tail, exchange.pointee.tail.length)
         }
