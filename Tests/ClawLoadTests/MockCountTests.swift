@@ -17,9 +17,9 @@ struct MockCountTests {
         return value as? Int ?? 0
     }
 
-    /// Asks until it is so, or two seconds have passed.
+    /// Asks until it is so, or twenty seconds have passed.
     private func eventually(_ mock: MockServer, _ condition: ([String: Any]) -> Bool) throws -> [String: Any] {
-        for _ in 0 ..< 200 {
+        for _ in 0 ..< 2000 {
             let now = try stats(mock)
             if condition(now) { return now }
             usleep(10_000)

@@ -9,7 +9,7 @@ final class RawClient {
     private var buffer: [UInt8] = []
 
     /// Reads give up after this time, so a test that would hang fails instead.
-    init(port: UInt16, timeoutSeconds: Int = 10) {
+    init(port: UInt16, timeoutSeconds: Int = 60) {
         fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var one: Int32 = 1
         setsockopt(fd, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
