@@ -188,7 +188,7 @@ struct Exchange: ~Copyable {
     // ---- timers
     var totalDeadline: UInt64 = 0
     /// What the exchange's timer means when it fires.
-    enum TimerMeaning: UInt8 { case none, body, connect, firstByte, idle, write, ping }
+    enum TimerMeaning: UInt8 { case none, body, connect, firstByte, idle, write }
     var phaseDeadline: UInt64 = 0
     var phase = TimerMeaning.none
     var pingAt: UInt64 = 0

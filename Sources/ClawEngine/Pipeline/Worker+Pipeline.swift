@@ -414,7 +414,7 @@ extension Worker {
             case .connect: return attemptFailed(index, .connectTimeout)
             case .firstByte: return attemptFailed(index, .firstByteTimeout)
             case .idle: return attemptFailed(index, .idleTimeout)
-            case .none, .body, .write, .ping: break
+            case .none, .body, .write: break
             }
         }
         if exchange.pointee.pingAt != 0, now >= exchange.pointee.pingAt { ping(index) }

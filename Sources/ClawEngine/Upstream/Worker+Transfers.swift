@@ -70,8 +70,7 @@ extension Worker {
     private func transferSet() -> OpaquePointer? {
         if let transfers { return transfers }
         var made: OpaquePointer?
-        let result = claw_transfers_create(loop, SlotToken(.transfers, generation: 0, index: 0).value, 0, &made)
-        transfersFailed = result
+        _ = claw_transfers_create(loop, SlotToken(.transfers, generation: 0, index: 0).value, 0, &made)
         transfers = made
         return made
     }

@@ -108,7 +108,6 @@ final class Worker {
     var random: (UInt64, UInt64, UInt64, UInt64)
     var instance: UInt64
     var transfers: OpaquePointer?
-    var transfersFailed: Int32 = 0
     let dateText: UnsafeMutablePointer<UInt8>
     var dateSecond: UInt64 = 0
     let timeText: UnsafeMutablePointer<UInt8>
