@@ -27,7 +27,7 @@ let package = Package(
         .target(
             name: "CClaw",
             cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])],
-            linkerSettings: [.linkedLibrary("uring")]
+            linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("ssl"), .linkedLibrary("crypto"), .linkedLibrary("nghttp2")]
         ),
         .target(name: "ClawWire", dependencies: ["CScan"], swiftSettings: engineSettings),
         .target(name: "ClawConfig", dependencies: ["ClawWire", .product(name: "Yams", package: "Yams")]),

@@ -6,11 +6,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 swift_minimum="6.3"
-packages=(libc6-dev gcc make pkg-config git ca-certificates liburing-dev libcurl4-openssl-dev zlib1g-dev)
+packages=(libc6-dev gcc make pkg-config git ca-certificates liburing-dev libcurl4-openssl-dev libssl-dev libnghttp2-dev zlib1g-dev)
 for want in "$@"; do
     case "$want" in
-        tests) packages+=(python3 python3-venv curl openssl nghttp2-server) ;;
-        perf) packages+=(python3 python3-venv nginx haproxy wrk) ;;
+        tests) packages+=(python3 python3-venv curl openssl nghttp2-server nghttp2-client) ;;
+        perf) packages+=(python3 python3-venv nginx haproxy wrk nghttp2-client openssl) ;;
         *) echo "setup: unknown part '$want', known: tests, perf" >&2; exit 64 ;;
     esac
 done

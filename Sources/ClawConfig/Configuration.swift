@@ -57,6 +57,70 @@ public struct Server: Sendable {
     public var requestsPerConnectionMax = 0
     public var watchConfig = false
     public var admin = Admin()
+    /// TLS of the listener made of `listen_address` and `listen_port`; nil: clear text.
+    public var tls: ServerTLS?
+    public var http2 = HTTP2()
+    /// Handshakes that may be under way at one time in the process (`max_handshakes`); beyond, new connections are closed at the door.
+    public var handshakesMax = 4096
+    /// Time for a TLS handshake, PROXY header included (`handshake_timeout_seconds`).
+    public var handshakeTimeoutNanoseconds: UInt64 = 10_000_000_000
+    /// All listeners, the one of `listen_address` first (absent when `listeners` was given without it). Never empty once loaded.
+    public var listeners: [Listener] = []
+    public init() {}
+}
+
+/// One place where clients connect (`server.listeners[]`).
+public struct Listener: Sendable {
+    /// For metrics, logs and `match.listener`; "main" for the first.
+    public var name: String
+    public var address = "127.0.0.1"
+    public var port: UInt16 = 0
+    public var tls: ServerTLS?
+    public enum HTTPVersion: String, Sendable, CaseIterable { case http1 = "http/1.1", http2 = "h2" }
+    /// What is spoken there (`protocols`): by ALPN over TLS, by the preface in clear text.
+    public var protocols: [HTTPVersion] = [.http2, .http1]
+    /// A PROXY header (v1 or v2) is required in front of each connection.
+    public var proxyProtocol = false
+    public init(name: String) { self.name = name }
+}
+
+/// TLS towards clients.
+public struct ServerTLS: Sendable {
+    public struct Pair: Sendable, Equatable {
+        public var certificate: String, key: String
+        public init(certificate: String, key: String) { self.certificate = certificate; self.key = key }
+    }
+    /// Files; the first pair is for clients that ask for no name or an unknown one.
+    public var pairs: [Pair] = []
+    public var clientCA: String?
+    public enum ClientAuth: String, Sendable, CaseIterable { case none, optional, required }
+    public var clientAuth = ClientAuth.none
+    public enum Version: String, Sendable, CaseIterable { case v12 = "1.2", v13 = "1.3" }
+    public var versionMin = Version.v12
+    public var ciphers: String?
+    public var ciphersuites: String?
+    /// How often the keys of session tickets change; 0: no tickets.
+    public var ticketRotationSeconds = 43200
+    public var kernelTLS = true
+    public var strictSNI = false
+    public init() {}
+}
+
+/// Limits of HTTP/2 towards clients (`server.http2`).
+public struct HTTP2: Sendable {
+    public var streamsMax = 256
+    /// Streams reset before their answer began: how many at once, and how many more each second.
+    public var resetsMax = 200
+    public var resetsPerSecond = 20
+    public var controlFramesMax = 1000
+    public var controlFramesPerSecond = 100
+    public var continuationsMax = 8
+    public var streamWindowBytes = 256 << 10
+    public var connectionWindowBytes = 1 << 20
+    /// A connection with open streams and no bytes for so long is asked with PING, and closed when nothing comes for as long again; 0: never.
+    public var pingNanoseconds: UInt64 = 30_000_000_000
+    /// RFC 8441.
+    public var webSocket = true
     public init() {}
 }
 
@@ -112,6 +176,9 @@ public struct Upstream: Sendable {
     public var connectionsPerEndpointMax = 0
     public var proxy: String?
     public var tls = UpstreamTLS()
+    /// HTTP version towards it (`protocol`): auto is HTTP/1.1 for http:// and what ALPN gives for https://; http2 over http:// is prior knowledge.
+    public enum HTTPProtocol: String, Sendable, CaseIterable { case auto, http1, http2 }
+    public var httpProtocol = HTTPProtocol.auto
     /// Ask the upstream for usage in event streams (`stream_usage`); nil: as its type does it.
     public var streamUsage: Bool?
     public init(name: String, type: UpstreamType) { self.name = name; self.type = type }
@@ -155,6 +222,11 @@ public struct RouteMatch: Sendable {
     public var methods: [String] = []
     /// Lower-case host names without port, `*.example.com` allowed; empty: any.
     public var hosts: [String] = []
+    /// Names of listeners; empty: any.
+    public var listeners: [String] = []
+    /// Conditions on the verified client certificate: its subject (RFC 2253 form) and any one of its SAN entries ("DNS:…", "URI:…"); nil: none.
+    public var clientSubject: TextMatch?
+    public var clientName: TextMatch?
     public var headers: [(name: String, test: TextMatch)] = []
     public var query: [(name: String, test: TextMatch)] = []
     public var body: [(path: String, test: BodyTest)] = []

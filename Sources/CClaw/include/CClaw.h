@@ -3,3 +3,5 @@
 #include "claw_os.h"
 #include "claw_played.h"
 #include "claw_transfer.h"
+#include "claw_tls.h"
+#include "claw_h2.h"

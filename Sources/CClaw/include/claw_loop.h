@@ -40,9 +40,10 @@ enum { CLAW_BACKEND_AUTO = 0, CLAW_BACKEND_EPOLL = 1, CLAW_BACKEND_URING = 2, CL
 ///   READY      a watched foreign descriptor: result = CLAW_READ | CLAW_WRITE | CLAW_ERROR
 ///   WOKEN      claw_loop_wake was called since the last wait (any number of times: one event)
 ///   RESOLVED   a name look-up ended: result = number of addresses or negated EAI_* code
+///   SECURED    a TLS handshake ended: result = 0 or CLAW_TLS_* (claw_tls.h)
 enum {
     CLAW_ACCEPTED = 1, CLAW_CONNECTED = 2, CLAW_RECEIVED = 3, CLAW_READABLE = 4,
-    CLAW_WRITABLE = 5, CLAW_HUNGUP = 6, CLAW_READY = 7, CLAW_WOKEN = 8, CLAW_RESOLVED = 9
+    CLAW_WRITABLE = 5, CLAW_HUNGUP = 6, CLAW_READY = 7, CLAW_WOKEN = 8, CLAW_RESOLVED = 9, CLAW_SECURED = 10
 };
 enum { CLAW_READ = 1, CLAW_WRITE = 2, CLAW_ERROR = 4 };
 

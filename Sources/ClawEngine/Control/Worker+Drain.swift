@@ -5,10 +5,11 @@ import ClawWire
 
 extension Worker {
     /// Starts listening on a descriptor made for this worker.
-    func listen(_ fd: Int32) -> Int32 {
-        listener = fd
-        let result = claw_accept_start(loop, fd, SlotToken(.listener, generation: 0, index: 0).value)
-        isAccepting = result >= 0
+    func listen(_ fd: Int32, at index: Int = 0) -> Int32 {
+        let result = claw_accept_start(loop, fd, SlotToken(.listener, generation: 0, index: UInt32(index)).value)
+        if result < 0 { return result }
+        listeners.append(fd)
+        isAccepting = true
         return result
     }
 
@@ -16,8 +17,10 @@ extension Worker {
     func drain() -> Bool {
         if isAccepting {
             isAccepting = false
-            _ = claw_accept_stop(loop, listener)
-            _ = claw_os_close(listener)
+            for listener in listeners {
+                _ = claw_accept_stop(loop, listener)
+                _ = claw_os_close(listener)
+            }
             for at in 0..<connections.touched where connections.base[at].state == .reading && connections.base[at].heldLength == 0 {
                 close(UInt32(at), reset: false)
             }

@@ -13,6 +13,8 @@ struct Plan {
     var version: Bytes
     var routes: List<PlanRoute>
     var upstreams: List<PlanUpstream>
+    /// In the order of the listeners' sockets, which a reload cannot change.
+    var listeners: List<PlanListener>
     /// Name → served id and label of every configured model, sorted by name.
     var models: List<PlanModel>
     /// Paths every model request is scanned for, policy keys first (see `PolicyPath`).
@@ -33,6 +35,9 @@ struct Plan {
     var writeTimeout: UInt64
     var ssePing: UInt64
     var requestsPerConnectionMax: Int
+    var handshakeTimeout: UInt64
+    var handshakesMax: Int
+    var http2: HTTP2
     var logSample: Double
     var logFormatIsText: Bool
     /// One word per worker, 128 bytes apart: requests running on this plan.
@@ -48,6 +53,17 @@ enum PolicyPath {
     static let model = 0, stream = 1, streamOptions = 2, includeUsage = 3
     static let names = ["model", "stream", "stream_options", "stream_options.include_usage"]
     static let unique: Set<Int> = [0, 1, 2, 3]
+}
+
+/// What a listener's connections begin with.
+struct PlanListener {
+    var name: Bytes
+    var label: UInt16
+    /// Settings of TLS (claw_tls); nil: clear text.
+    var tls: OpaquePointer?
+    var takesHTTP1: Bool
+    var takesHTTP2: Bool
+    var hasProxyHeader: Bool
 }
 
 struct PlanModel {
@@ -78,6 +94,10 @@ struct PlanRoute {
     /// Bit per HTTPMethod raw value; 0: any.
     var methods: UInt16
     var hosts: List<Bytes>
+    /// Bit per listener; 0: any.
+    var listeners: UInt64
+    var clientSubject: PlanTextTest?
+    var clientName: PlanTextTest?
     var headers: List<PlanNamedTest>
     var query: List<PlanNamedTest>
     var body: List<PlanBodyCondition>
@@ -155,6 +175,12 @@ struct PlanEndpoint {
     /// A literal address needs no look-up.
     var address: claw_address
     var isLiteral: Bool
+    /// Settings of TLS (claw_tls) when our own client does it.
+    var tls: OpaquePointer?
+    /// What is sent as SNI and checked in the certificate, NUL behind it.
+    var tlsName: Bytes
+    /// h2 is spoken without asking (http:// with `protocol: http2`) or offered by ALPN.
+    var speaksHTTP2: Bool
     /// How curl connects; nil exactly when our own client does (http:// without a proxy).
     var policy: OpaquePointer?
 }

@@ -16,6 +16,8 @@ final class PlanOwner: @unchecked Sendable {
     /// Objects the plan points to without counting.
     private var retained: [AnyObject] = []
     private var policies: [OpaquePointer] = []
+    /// Settings of TLS (claw_tls); sockets count their own.
+    private var secrets: [OpaquePointer] = []
     private let workers: Int
 
     init(_ configuration: Configuration, serial: UInt32, workers: Int, registry: Registry) throws(PlanFailure) {
@@ -24,10 +26,12 @@ final class PlanOwner: @unchecked Sendable {
         ref = .allocate(capacity: 1)
         var compiler = PlanCompiler(configuration: configuration, memory: memory, registry: registry)
         let upstreams = try compiler.upstreams()
+        let listeners = try compiler.listeners()
         let routes = try compiler.routes()
         let paths = JSONPaths(compiler.paths, unique: PolicyPath.unique)
         retained = compiler.retained + [paths]
         policies = compiler.policies
+        secrets = compiler.secrets
         let inFlight = memory.zeroed(words: workers * Plan.inFlightStride)
         let stride = (compiler.rotationWords + 15) / 16 * 16
         let listing = compiler.modelListing()
@@ -37,7 +41,7 @@ final class PlanOwner: @unchecked Sendable {
         limits.fieldsMax = min(configuration.server.fieldsMax, RequestHead.fieldsCapacity)
         ref.initialize(to: Plan(
             serial: serial, version: memory.text(String(configuration.version.prefix(12))),
-            routes: memory.array(routes), upstreams: memory.array(upstreams), models: memory.array(listing.models),
+            routes: memory.array(routes), upstreams: memory.array(upstreams), listeners: memory.array(listeners), models: memory.array(listing.models),
             paths: Unmanaged.passUnretained(paths), pathCount: compiler.paths.count,
             modelsBody: listing.body, modelBodies: memory.array(listing.single),
             needsBody: routes.contains { $0.body.count > 0 },
@@ -46,6 +50,8 @@ final class PlanOwner: @unchecked Sendable {
             headerTimeout: configuration.server.headerTimeoutNanoseconds, idleTimeout: configuration.server.idleTimeoutNanoseconds,
             bodyTimeout: configuration.server.bodyTimeoutNanoseconds, writeTimeout: configuration.server.writeTimeoutNanoseconds,
             ssePing: configuration.server.ssePingNanoseconds, requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
+            handshakeTimeout: configuration.server.handshakeTimeoutNanoseconds, handshakesMax: configuration.server.handshakesMax,
+            http2: configuration.server.http2,
             logSample: configuration.logging.sample, logFormatIsText: configuration.logging.format == .text,
             inFlight: UnsafeMutableRawPointer(inFlight).assumingMemoryBound(to: UInt64.self),
             rotation: memory.zeroed(words: workers * max(stride, 16)), rotationStride: max(stride, 16)))
@@ -59,6 +65,7 @@ final class PlanOwner: @unchecked Sendable {
 
     deinit {
         for policy in policies { claw_transfer_policy_destroy(policy) }
+        for tls in secrets { claw_tls_release(tls) }
         ref.deallocate()
     }
 }
@@ -71,6 +78,7 @@ struct PlanCompiler {
     var paths = PolicyPath.names
     var retained: [AnyObject] = []
     var policies: [OpaquePointer] = []
+    var secrets: [OpaquePointer] = []
     var rotationWords = 0
 
     static func jsonString(_ text: String) -> String {
@@ -139,7 +147,7 @@ struct PlanCompiler {
             place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
             origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
-            address: address, isLiteral: isLiteral, policy: policy)
+            address: address, isLiteral: isLiteral, tls: nil, tlsName: memory.text(sni ?? endpoint.host), speaksHTTP2: false, policy: policy)
     }
 
     private mutating func policy(of upstream: Upstream, connectTo: String?) throws(PlanFailure) -> OpaquePointer {
@@ -162,6 +170,68 @@ struct PlanCompiler {
         }
         policies.append(made)
         return made
+    }
+
+    // MARK: listeners
+
+    mutating func listeners() throws(PlanFailure) -> [PlanListener] {
+        var all = configuration.server.listeners
+        if all.isEmpty {
+            // A configuration made in code, not loaded from a file.
+            var main = Listener(name: "main")
+            main.address = configuration.server.listenAddress
+            main.port = configuration.server.listenPort
+            main.tls = configuration.server.tls
+            all = [main]
+        }
+        var out: [PlanListener] = []
+        for listener in all {
+            out.append(PlanListener(
+                name: memory.text(listener.name), label: registry.label(.listener, listener.name), tls: try listener.tls.map { (tls) throws(PlanFailure) in try settings(tls, listener) },
+                takesHTTP1: listener.protocols.contains(.http1), takesHTTP2: listener.protocols.contains(.http2), hasProxyHeader: listener.proxyProtocol))
+        }
+        return out
+    }
+
+    private mutating func settings(_ tls: ServerTLS, _ listener: Listener) throws(PlanFailure) -> OpaquePointer {
+        func pointer(_ text: String?) -> UnsafePointer<CChar>? {
+            guard let text else { return nil }
+            return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
+        }
+        let pairs = tls.pairs.map { claw_tls_pair(certificate: pointer($0.certificate), key: pointer($0.key)) }
+        var options = claw_tls_server_options()
+        options.client_verify = switch tls.clientAuth {
+        case .none: UInt32(CLAW_TLS_CLIENT_NONE)
+        case .optional: UInt32(CLAW_TLS_CLIENT_OPTIONAL)
+        case .required: UInt32(CLAW_TLS_CLIENT_REQUIRED)
+        }
+        options.client_ca = pointer(tls.clientCA)
+        options.version_min = tls.versionMin == .v13 ? 13 : 12
+        options.alpn = (listener.protocols.contains(.http1) ? UInt32(CLAW_TLS_ALPN_HTTP1) : 0) | (listener.protocols.contains(.http2) ? UInt32(CLAW_TLS_ALPN_H2) : 0)
+        options.ciphers = pointer(tls.ciphers)
+        options.ciphersuites = pointer(tls.ciphersuites)
+        options.tickets = registry.tickets(seconds: tls.ticketRotationSeconds)
+        options.kernel_tls = tls.kernelTLS ? 1 : 0
+        options.strict_sni = tls.strictSNI ? 1 : 0
+        options.pair_count = UInt32(pairs.count)
+        var made: OpaquePointer?
+        var problem = [CChar](repeating: 0, count: 512)
+        let result = pairs.withUnsafeBufferPointer { pairs in
+            options.pairs = pairs.baseAddress
+            return claw_tls_server(&options, &made, &problem, problem.count)
+        }
+        guard result == 0, let made else {
+            let words = problem.withUnsafeBufferPointer { String(cString: $0.baseAddress.unsafelyUnwrapped) }
+            throw PlanFailure(description: "listener \(listener.name): tls: \(words)")
+        }
+        secrets.append(made)
+        return made
+    }
+
+    private func listenerMask(_ names: [String]) -> UInt64 {
+        var mask: UInt64 = 0
+        for (at, listener) in configuration.server.listeners.enumerated() where at < 64 && names.contains(listener.name) { mask |= 1 << UInt64(at) }
+        return mask
     }
 
     // MARK: routes
@@ -194,6 +264,9 @@ struct PlanCompiler {
         return PlanRoute(
             id: memory.text(route.id), label: registry.label(.route, route.id), headerLine: memory.text("x-openclaw-route: \(route.id)\r\n"),
             path: compile(route.match.path), methods: methods(route.match.methods), hosts: memory.array(route.match.hosts.map { memory.text($0) }),
+            listeners: listenerMask(route.match.listeners),
+            clientSubject: try route.match.clientSubject.map { (test) throws(PlanFailure) in try compile("", test).test },
+            clientName: try route.match.clientName.map { (test) throws(PlanFailure) in try compile("", test).test },
             headers: memory.array(headers), query: memory.array(query), body: memory.array(body), strategy: route.strategy,
             targets: memory.array(targets), weightTotal: route.targets.reduce(0) { $0 + $1.weight },
             modelMap: memory.array(route.modelMap.sorted { $0.key < $1.key }.map { PlanMapping(from: memory.text($0.key), to: served($0.value)) }),

@@ -1,18 +1,21 @@
 // Names that outlive one plan: labels of metrics and places of endpoints. Ids are handed out while a plan is compiled and never change, so
 // that counters and connection pools go on over a reload. Number 0 of each label list is "other" (or "none"): the bound on
 // cardinality, since only configured names ever get a number.
+import CClaw
 import Synchronization
 
 final class Registry: Sendable {
     struct State {
-        var routes = ["other"], upstreams = ["none"], models = ["other"]
+        var routes = ["other"], upstreams = ["none"], models = ["other"], listeners = ["none"]
         var endpoints: [String] = []
+        /// claw_tls_tickets by rotation period.
+        var tickets: [Int: UInt] = [:]
     }
     private let state = Mutex(State())
     static let labelsMax = 4096
     static let endpointsMax = 4096
 
-    enum Family { case route, upstream, model }
+    enum Family { case route, upstream, model, listener }
 
     func label(_ family: Family, _ name: String) -> UInt16 {
         state.withLock { state in
@@ -26,6 +29,7 @@ final class Registry: Sendable {
             case .route: return place(&state.routes)
             case .upstream: return place(&state.upstreams)
             case .model: return place(&state.models)
+            case .listener: return place(&state.listeners)
             }
         }
     }
@@ -37,6 +41,18 @@ final class Registry: Sendable {
             guard state.endpoints.count < Self.endpointsMax else { return nil }
             state.endpoints.append(key)
             return state.endpoints.count - 1
+        }
+    }
+
+    /// Keys of session tickets, kept over reloads so that clients go on resuming; nil: no tickets.
+    func tickets(seconds: Int) -> OpaquePointer? {
+        guard seconds > 0 else { return nil }
+        return state.withLock { state in
+            if let made = state.tickets[seconds] { return OpaquePointer(bitPattern: made) }
+            var made: OpaquePointer?
+            guard claw_tls_tickets_create(UInt32(clamping: seconds), &made) == 0, let made else { return nil }
+            state.tickets[seconds] = UInt(bitPattern: made)
+            return made
         }
     }
 

@@ -71,7 +71,8 @@ final class Worker {
     /// The plan new requests run on, for the control thread to see.
     let planSeen: UnsafeMutablePointer<UInt64>
     var now: UInt64 = 0
-    var listener: Int32 = -1
+    /// Listening sockets, by place in `Plan.listeners`.
+    var listeners: [Int32] = []
     var isAccepting = false
     var phase: UInt64 = 0
     let fallbackErrno: Int32
