@@ -50,6 +50,11 @@ struct Exchange: ~Copyable {
     var generation: UInt32 = 0
     var state = State.free
     var connection: UInt32 = noIndex
+    /// Its stream on an HTTP/2 connection; 0: HTTP/1.1.
+    var stream: UInt32 = 0
+    /// Neighbours in the connection's list of exchanges (HTTP/2).
+    var nextStream: UInt32 = noIndex
+    var previousStream: UInt32 = noIndex
     var plan: PlanRef
 
     // ---- request
@@ -61,6 +66,8 @@ struct Exchange: ~Copyable {
     /// The body is chunked and read with `requestChunks`.
     var isChunkedRequest = false
     var bodyIsComplete = false
+    /// HTTP/2: no body follows the head.
+    var endsWithHead = false
     var wantsStream = false
     /// The upstream was asked for usage on our account; the client must not see it.
     var hidesUsage = false
@@ -77,10 +84,12 @@ struct Exchange: ~Copyable {
     var hasQuery = false
     var bodyBase: UnsafeMutablePointer<UInt8>?
     var bodyLength = 0
-    /// Bytes of a body with known length; -1: chunked.
+    /// Bytes of a body with known length; -1: chunked, or not said (HTTP/2).
     var bodyExpected = 0
     /// The body lies in a block of this size of the worker's body store; 0: it lies in the head's buffer.
     var bodyCapacity = 0
+    /// A small body from a stream lies in this shared buffer.
+    var bodyBuffer: UInt32 = noIndex
     var requestChunks = ChunkedReader()
     /// The scan of a large body under way.
     var scan: UnsafeMutablePointer<BodyScan>?
@@ -135,6 +144,10 @@ struct Exchange: ~Copyable {
     var isHeld = false
     var isStream = false
     var answerIsChunked = false
+    /// HTTP/2: the answer's field lines, until they are handed to the session.
+    var answerLines = Segment(base: Bytes.empty.base, length: 0, buffer: noIndex)
+    /// HTTP/2: in the list of streams whose output is looked at when the turn ends.
+    var isOffered = false
     var answerHasBody = true
     /// The upstream's body, as it is framed there; remaining for a known length.
     var upstreamFraming = BodyFraming.none
@@ -173,7 +186,11 @@ struct Exchange: ~Copyable {
     var finishReason: InlineArray<24, UInt8> = .init(repeating: 0)
     var finishReasonLength: UInt8 = 0
     var failure: FailureKind?
+    /// A stable word for what was wrong with the request, for the log; static text.
+    var refusal: UnsafePointer<CChar>?
     var clientGone = false
+    /// In the list of those that end.
+    var isEnding = false
     var upstreamCut = false
     var startedAt: UInt64 = 0
     var attemptStartedAt: UInt64 = 0

@@ -45,7 +45,10 @@ extension Worker {
             return false
         }
         var writer = TextWriter(start)
-        if status == 200 {
+        let isStream = exchange.pointee.stream != 0
+        if isStream {
+            // HTTP/2: the session makes the status line's equivalent.
+        } else if status == 200 {
             writer.put("HTTP/1.1 200 OK\r\n")
         } else {
             writer.put("HTTP/1.1 ")
@@ -70,16 +73,22 @@ extension Worker {
             writer.put(number: length)
             writer.put("\r\n")
         default:
-            if exchange.pointee.versionMinor >= 1 {
+            if isStream {
+                // The stream's own end says where the body ends.
+            } else if exchange.pointee.versionMinor >= 1 {
                 exchange.pointee.answerIsChunked = true
                 writer.put("transfer-encoding: chunked\r\n")
             } else {
                 connection.pointee.closesAfter = true
             }
         }
-        writeConnection(exchange, connection, &writer)
-        writer.put("\r\n")
-        commitAnswerText(exchange, writer)
+        if isStream {
+            commitAnswerLines(exchange, writer)
+        } else {
+            writeConnection(exchange, connection, &writer)
+            writer.put("\r\n")
+            commitAnswerText(exchange, writer)
+        }
         exchange.pointee.phase = .idle
         setTimer(index, now + upstream.pointee.idleStreamTimeout)
         return true
@@ -111,6 +120,15 @@ extension Worker {
             exchange.pointee.output.append(Segment(base: UnsafePointer(writer.start), length: UInt32(writer.count), buffer: noIndex))
         } else {
             exchange.pointee.output.append(buffers.commit(writer.count))
+        }
+    }
+
+    /// HTTP/2: the field lines wait for the session, like a head in the output.
+    private func commitAnswerLines(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: TextWriter) {
+        if exchange.pointee.answerMemory == writer.start {
+            exchange.pointee.answerLines = Segment(base: UnsafePointer(writer.start), length: UInt32(writer.count), buffer: noIndex)
+        } else {
+            exchange.pointee.answerLines = buffers.commit(writer.count)
         }
     }
 
@@ -191,8 +209,9 @@ extension Worker {
         if exchange.pointee.isCommitted { return truncate(index, kind) }
         dropUpstream(index)
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
+        dropAnswerLines(exchange)
         let connection = connections.base + Int(exchange.pointee.connection)
-        if !exchange.pointee.bodyIsComplete {
+        if !exchange.pointee.bodyIsComplete, exchange.pointee.stream == 0 {
             connection.pointee.closesAfter = true
             receive(exchange.pointee.connection, CLAW_RECEIVE_BUFFERED)
         }
@@ -321,11 +340,15 @@ extension Worker {
         let connection = connections.base + Int(exchange.pointee.connection)
         guard let start = answerRoom(exchange, 2048 + body.count) else { return clientGone(index) }
         var writer = TextWriter(start)
-        writer.put("HTTP/1.1 ")
-        writer.put(number: UInt64(status))
-        writer.put(byte: 32)
-        writer.put(Self.reason(status))
-        writer.put("\r\ndate: ")
+        let isStream = exchange.pointee.stream != 0
+        if !isStream {
+            writer.put("HTTP/1.1 ")
+            writer.put(number: UInt64(status))
+            writer.put(byte: 32)
+            writer.put(Self.reason(status))
+            writer.put("\r\n")
+        }
+        writer.put("date: ")
         writer.put(date(), 29)
         writer.put("\r\ncontent-type: application/json\r\ncache-control: no-store\r\n")
         if retryAfter > 0 {
@@ -338,14 +361,27 @@ extension Worker {
         writer.put("content-length: ")
         writer.put(number: UInt64(body.count))
         writer.put("\r\n")
-        writeConnection(exchange, connection, &writer)
-        writer.put("\r\n")
+        let lines = writer.count
+        if !isStream {
+            writeConnection(exchange, connection, &writer)
+            writer.put("\r\n")
+        }
         if exchange.pointee.method != .head { writer.put(body) }
         commitAnswerText(exchange, writer)
+        if isStream {
+            // The lines are the session's, what follows them is payload.
+            exchange.pointee.answerLines = Segment(base: UnsafePointer(start), length: UInt32(lines), buffer: exchange.pointee.output[0].buffer)
+            if lines == Int(exchange.pointee.output[0].length) {
+                _ = exchange.pointee.output.dropFirst()
+            } else {
+                buffers.retain(exchange.pointee.answerLines.buffer)
+                exchange.pointee.output.advanceFirst(lines)
+            }
+        }
         exchange.pointee.state = .draining
         exchange.pointee.phase = .none
         exchange.pointee.totalDeadline = 0
-        flush(exchange.pointee.connection)
+        push(index)
     }
 
     static func reason(_ status: UInt16) -> StaticString {

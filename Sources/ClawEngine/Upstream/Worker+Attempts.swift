@@ -131,6 +131,7 @@ extension Worker {
     /// Forgets an answer of which nothing went out.
     private func forgetAnswer(_ exchange: UnsafeMutablePointer<Exchange>) {
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
+        dropAnswerLines(exchange)
         exchange.pointee.isHeld = false
         exchange.pointee.isStream = false
         exchange.pointee.answerIsChunked = false

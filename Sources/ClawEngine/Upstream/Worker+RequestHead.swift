@@ -100,13 +100,13 @@ extension Worker {
         writer.put(hex: nextRandom() | 1, digits: 16)
         writer.put(byte: 45)
         writer.put(hex: UInt64(exchange.pointee.traceFlags), digits: 2)
-        writer.put("\r\nvia: 1.1 openclaw-")
+        writer.put(exchange.pointee.stream == 0 ? "\r\nvia: 1.1 openclaw-" : "\r\nvia: 2.0 openclaw-")
         writer.put(hex: instance, digits: 16)
         writer.put("\r\n")
         if !isModel {
             writer.put("x-forwarded-for: ")
             write(connections.base[Int(exchange.pointee.connection)].peer, &writer)
-            writer.put("\r\nx-forwarded-proto: http\r\n")
+            writer.put(connections.base[Int(exchange.pointee.connection)].isSecure ? "\r\nx-forwarded-proto: https\r\n" : "\r\nx-forwarded-proto: http\r\n")
             if head.hostLength > 0 {
                 writer.put("x-forwarded-host: ")
                 writer.put(base + head.hostOffset, head.hostLength)
