@@ -13,11 +13,6 @@ enum StreamError {
 }
 
 extension Worker {
-    static let piecesMax = 64
-    /// Bytes framed ahead of the socket.
-    private static let framedMax = 65536
-    /// Payload up to this size is copied behind its frame's head: one span less costs more than the copy.
-    private static let copiedMax = 2048
     /// A body up to this size lies in a shared buffer instead of a block of the body store.
     private static let smallBody = 8192
 
@@ -79,11 +74,14 @@ extension Worker {
         case CLAW_H2_HEAD: openStream(index, session, event)
         case CLAW_H2_DATA:
             guard let exchange = exchange(of: event.user) else { return }
+            if exchanges.base[Int(exchange)].streamsBody { return takeUpload(exchange, event.bytes, event.length) }
             takeData(exchange, event.bytes, event.length)
             claw_h2_consume(session, event.stream, event.length)
         case CLAW_H2_END:
             guard let exchange = exchange(of: event.user) else { return }
-            if exchanges.base[Int(exchange)].state == .receiving {
+            if exchanges.base[Int(exchange)].streamsBody {
+                uploadIsWhole(exchange)
+            } else if exchanges.base[Int(exchange)].state == .receiving {
                 bodyIsWhole(exchange, resumes: true)
             } else {
                 exchanges.base[Int(exchange)].bodyIsComplete = true
@@ -318,7 +316,7 @@ extension Worker {
         let isLast = exchange.pointee.state == .draining
         if exchange.pointee.answerLines.length > 0 {
             let lines = exchange.pointee.answerLines
-            let ends = isLast && exchange.pointee.output.isEmpty
+            let ends = isLast && exchange.pointee.output.isEmpty && exchange.pointee.trailers.length == 0
             let result = claw_h2_answer(
                 session, exchange.pointee.stream, UInt32(exchange.pointee.status), UnsafeRawPointer(lines.base).assumingMemoryBound(to: CChar.self),
                 Int(lines.length), ends ? 1 : 0)
@@ -331,7 +329,18 @@ extension Worker {
                 return markEnding(index)
             }
         }
-        if claw_h2_offer(session, exchange.pointee.stream, exchange.pointee.output.bytes, isLast ? 1 : 0) != 0 { return clientGone(index) }
+        let endsInTrailers = isLast && exchange.pointee.trailers.length > 0
+        if claw_h2_offer(session, exchange.pointee.stream, exchange.pointee.output.bytes, isLast && !endsInTrailers ? 1 : 0) != 0 { return clientGone(index) }
+        if endsInTrailers, !exchange.pointee.hasGivenTrailers {
+            exchange.pointee.hasGivenTrailers = true
+            let lines = exchange.pointee.trailers
+            _ = claw_h2_trailers(session, exchange.pointee.stream, UnsafeRawPointer(lines.base).assumingMemoryBound(to: CChar.self), Int(lines.length))
+            exchange.pointee.bytesOut += UInt64(lines.length)
+            if exchange.pointee.output.isEmpty {
+                markDirty(exchange.pointee.connection)
+                return markEnding(index)
+            }
+        }
         if !exchange.pointee.isOffered {
             exchange.pointee.isOffered = true
             offered[offeredCount] = index
@@ -372,86 +381,25 @@ extension Worker {
                 }
             }
             if connection.pointee.output.isEmpty { break }
-            if !sendOutput(connection) { return abandon(index, reset: false) }
+            if !sendFramed(connection.pointee.fd, &connection.pointee.output, &connection.pointee.isBlocked) { return abandon(index, reset: false) }
         }
         guard connection.pointee.streams == 0, connection.pointee.output.isEmpty else { return }
         if connection.pointee.closesAfter || phase != 0 || claw_h2_is_over(session) != 0 { endSession(index) }
     }
 
-    /// One write of what is framed. False: the socket is broken.
-    private func sendOutput(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        let count = min(Self.piecesMax, Int(connection.pointee.output.count))
-        var total = 0
-        for at in 0..<count {
-            let segment = connection.pointee.output[at]
-            frameSlices[at] = claw_slice(base: UnsafeRawPointer(segment.base), length: Int(segment.length))
-            total += Int(segment.length)
-        }
-        let sent = claw_send(loop, connection.pointee.fd, frameSlices, Int32(count))
-        if sent < 0, sent != -Int64(EAGAIN) { return false }
-        var left = max(0, Int(sent))
-        if left < total { connection.pointee.isBlocked = true }
-        while left > 0 {
-            let length = Int(connection.pointee.output[0].length)
-            if left >= length {
-                buffers.release(connection.pointee.output.dropFirst().buffer)
-                left -= length
-            } else {
-                connection.pointee.output.advanceFirst(left)
-                left = 0
-            }
-        }
-        return true
-    }
-
     /// Puts a piece behind what is framed already. False: the pool of buffers is exhausted, or the piece is not what was offered.
     private func take(_ piece: claw_h2_piece, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        if let bytes = piece.bytes { return copy(bytes, Int(piece.length), connection) }
+        if let bytes = piece.bytes { return copySpan(bytes, Int(piece.length), to: &connection.pointee.output) }
         guard let index = exchange(of: piece.user) else { return piece.length == 0 }
         let exchange = exchanges.base + Int(index)
-        var left = Int(piece.length)
-        guard left <= exchange.pointee.output.bytes else { return false }
-        exchange.pointee.bytesOut += UInt64(left)
-        while left > 0 {
-            let segment = exchange.pointee.output[0]
-            let length = min(left, Int(segment.length))
-            let isWhole = length == Int(segment.length)
-            // Memory that belongs to the exchange or its plan may be gone before the socket has taken it.
-            if length <= Self.copiedMax || segment.buffer == noIndex {
-                if !copy(segment.base, length, connection) { return false }
-                if isWhole { buffers.release(exchange.pointee.output.dropFirst().buffer) } else { exchange.pointee.output.advanceFirst(length) }
-            } else if isWhole {
-                connection.pointee.output.append(exchange.pointee.output.dropFirst())
-            } else {
-                buffers.retain(segment.buffer)
-                connection.pointee.output.append(Segment(base: segment.base, length: UInt32(truncatingIfNeeded: length), buffer: segment.buffer))
-                exchange.pointee.output.advanceFirst(length)
-            }
-            left -= length
-        }
-        if piece.ends != 0 {
+        guard moveSpan(Int(piece.length), from: &exchange.pointee.output, to: &connection.pointee.output) else { return false }
+        exchange.pointee.bytesOut += UInt64(piece.length)
+        if piece.ends != 0 || (exchange.pointee.hasGivenTrailers && exchange.pointee.output.isEmpty) {
             markEnding(index)
         } else if exchange.pointee.output.isEmpty {
             outputTaken(index)
         } else if exchange.pointee.phase == .write {
             setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
-        }
-        return true
-    }
-
-    private func copy(_ bytes: UnsafePointer<UInt8>, _ count: Int, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        var at = 0
-        while at < count {
-            let length = min(count - at, 4096)
-            guard let room = buffers.reserve(length) else { return false }
-            memcpy(room, bytes + at, length)
-            let segment = buffers.commit(length)
-            if connection.pointee.output.extendLast(segment) {
-                buffers.release(segment.buffer)
-            } else {
-                connection.pointee.output.append(segment)
-            }
-            at += length
         }
         return true
     }

@@ -133,6 +133,18 @@ struct Exchange: ~Copyable {
     /// The attempt may be repeated once on a fresh connection (it went out on a pooled one).
     var staleRetryUsed = false
     var upstreamSaid100 = 0
+    /// Its stream on a link that speaks HTTP/2; 0: none. The neighbours in the link's list.
+    var upstreamStream: UInt32 = 0
+    var nextOnLink: UInt32 = noIndex
+    var previousOnLink: UInt32 = noIndex
+    /// The body goes upstream as it comes (gRPC), instead of being held whole.
+    var streamsBody = false
+    /// HTTP/2: what of the request is still to be sent; some of it was; all of it is in there.
+    var upload = Output()
+    var uploadedAny = false
+    var uploadIsWhole = false
+    /// Received bytes whose window is given back when the client has taken them.
+    var unconsumed = 0
     /// A request head too large for a buffer, until it is sent.
     var sentHeadMemory: UnsafeMutablePointer<UInt8>?
 
@@ -146,6 +158,10 @@ struct Exchange: ~Copyable {
     var answerIsChunked = false
     /// HTTP/2: the answer's field lines, until they are handed to the session.
     var answerLines = Segment(base: Bytes.empty.base, length: 0, buffer: noIndex)
+    /// Field lines behind the body.
+    var trailers = Segment(base: Bytes.empty.base, length: 0, buffer: noIndex)
+    var trailersMemory: UnsafeMutablePointer<UInt8>?
+    var hasGivenTrailers = false
     /// HTTP/2: in the list of streams whose output is looked at when the turn ends.
     var isOffered = false
     var answerHasBody = true

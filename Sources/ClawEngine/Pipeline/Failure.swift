@@ -16,7 +16,7 @@ enum ErrorClass: UInt8 {
 enum FailureKind: UInt8, CaseIterable {
     case badRequest, badHost, headTooLarge, targetTooLong, bodyTooLarge, headerTimeout, bodyTimeout, methodNotAllowed, methodUnknown
     case expectationFailed, versionNotSupported, codingUnknown, loopDetected, badJSON, modelRequired, modelNotFound, notFound
-    case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamReset
+    case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamProtocol, upstreamReset
     case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
     case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
 
@@ -52,6 +52,7 @@ enum FailureKind: UInt8, CaseIterable {
         case .upstreamConnect: Row(status: 502, code: "upstream_unreachable", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamDNS: Row(status: 502, code: "upstream_name_not_resolved", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamTLS: Row(status: 502, code: "upstream_tls", type: "server_error", origin: .upstream, errorClass: .tls)
+        case .upstreamProtocol: Row(status: 502, code: "upstream_protocol", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamReset: Row(status: 502, code: "upstream_connection_lost", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamMalformed: Row(status: 502, code: "upstream_malformed_answer", type: "server_error", origin: .upstream, errorClass: .malformed)
         case .upstreamTruncated: Row(status: 502, code: "upstream_truncated", type: "server_error", origin: .upstream, errorClass: .network)
@@ -72,7 +73,7 @@ enum FailureKind: UInt8, CaseIterable {
     /// May another candidate be tried after this, as long as nothing was sent to the client?
     var movesOn: Bool {
         switch self {
-        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
             .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending: true
         default: false
         }
@@ -81,7 +82,7 @@ enum FailureKind: UInt8, CaseIterable {
     /// Was nothing of the request sent, so that even a request that must not be repeated may go elsewhere?
     var isBeforeSending: Bool {
         switch self {
-        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .connectTimeout, .upstreamPending: true
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .connectTimeout, .upstreamPending: true
         default: false
         }
     }

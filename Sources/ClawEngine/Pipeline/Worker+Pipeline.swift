@@ -68,7 +68,11 @@ extension Worker {
         exchange.pointee.surface = surface(of: exchange)
 
         if exchange.pointee.bodyIsComplete { return classify(index) }
-        if exchange.pointee.stream != 0 { return awaitStreamBody(index) }
+        if exchange.pointee.stream != 0 {
+            guard isCall(exchange) else { return awaitStreamBody(index) }
+            exchange.pointee.streamsBody = true
+            return classify(index)
+        }
         takeHeldBodyFirst(index)
     }
 

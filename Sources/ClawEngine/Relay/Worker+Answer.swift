@@ -36,7 +36,9 @@ extension Worker {
         exchange.pointee.upstreamKeepsAlive = head.keepAlive
         if case .contentLength(let length) = head.framing { exchange.pointee.upstreamRemaining = length }
         if exchange.pointee.isStream, upstream.pointee.isModel, status < 300 { exchange.pointee.isHeld = true }
-        if !exchange.pointee.bodyIsComplete || (exchange.pointee.link != noIndex && !links.base[Int(exchange.pointee.link)].sentAll) {
+        if exchange.pointee.upstreamStream != 0 {
+            // On a stream of its own the rest of the request may still go out beside the answer.
+        } else if !exchange.pointee.bodyIsComplete || (exchange.pointee.link != noIndex && !links.base[Int(exchange.pointee.link)].sentAll) {
             // The upstream answers before it has read the request (faults UP-12): the rest of it is not sent.
             stopSending(exchange)
         }
@@ -293,6 +295,7 @@ extension Worker {
         case .upstreamConnect: text.put("the upstream could not be reached")
         case .upstreamDNS: text.put("the upstream's name could not be resolved")
         case .upstreamTLS: text.put("TLS to the upstream failed; nothing of the request was sent")
+        case .upstreamProtocol: text.put("gRPC needs HTTP/2 and this upstream speaks HTTP/1.1 (upstreams.*.protocol: http2)")
         case .upstreamReset: text.put("the upstream closed the connection before it answered")
         case .upstreamMalformed: text.put("the upstream's answer was not valid HTTP")
         case .upstreamTruncated: text.put("the upstream's answer broke off")

@@ -19,7 +19,7 @@ extension Worker {
         let generation = exchange.pointee.generation
         switch exchange.pointee.upstreamFraming {
         case .none:
-            if exchange.pointee.transfer >= 0 { return }
+            if exchange.pointee.transfer >= 0 || exchange.pointee.upstreamStream != 0 { return }
             return answerComplete(index, reusable: from == to && exchange.pointee.upstreamKeepsAlive)
         case .contentLength:
             let take = Int(min(UInt64(to - from), exchange.pointee.upstreamRemaining))
@@ -27,7 +27,7 @@ extension Worker {
             let isLast = exchange.pointee.upstreamRemaining == 0
             if take > 0, !deliver(index, base + from, take, buffer, isWhole: isLast && exchange.pointee.bytesRelayed == 0) { return }
             // With curl the end comes as an event of its own, which also says that the request's memory is free.
-            if isLast, exchange.pointee.transfer < 0 { return answerComplete(index, reusable: from + take == to && exchange.pointee.upstreamKeepsAlive) }
+            if isLast, exchange.pointee.transfer < 0, exchange.pointee.upstreamStream == 0 { return answerComplete(index, reusable: from + take == to && exchange.pointee.upstreamKeepsAlive) }
         case .untilClose:
             if to > from, !deliver(index, base + from, to - from, buffer, isWhole: false) { return }
         case .chunked:
@@ -254,7 +254,10 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.isHeld = false
         exchange.pointee.isCommitted = true
-        if exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].sentAll, exchange.pointee.transfer < 0 { releaseRequest(exchange) }
+        let isSent = exchange.pointee.upstreamStream != 0
+            ? exchange.pointee.uploadIsWhole && exchange.pointee.upload.isEmpty
+            : exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].sentAll
+        if isSent, exchange.pointee.transfer < 0 { releaseRequest(exchange) }
         if exchange.pointee.plan.pointee.ssePing > 0 {
             exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing
             setTimer(index, now + presentUpstream(exchange).pointee.idleStreamTimeout)
@@ -327,9 +330,18 @@ extension Worker {
         } else if let tail = exchange.pointee.tail.base, exchange.pointee.tail.length > 0 {
             takeUsageFromEnd(exchange, tail, exchange.pointee.tail.length)
         }
-        if exchange.pointee.answerIsChunked, exchange.pointee.method != .head { appendStatic(exchange, "0\r\n\r\n") }
+        if exchange.pointee.answerIsChunked, exchange.pointee.method != .head {
+            appendStatic(exchange, "0\r\n")
+            if exchange.pointee.trailers.length > 0 {
+                exchange.pointee.output.append(exchange.pointee.trailers)
+                buffers.retain(exchange.pointee.trailers.buffer)
+            }
+            appendStatic(exchange, "\r\n")
+        }
         closeAttempt(exchange, exchange.pointee.failure == .upstreamInBand ? .serverError : Self.errorClass(of: exchange.pointee.status), status: exchange.pointee.status)
-        if exchange.pointee.link != noIndex {
+        if exchange.pointee.upstreamStream != 0 {
+            leaveSession(index, error: exchange.pointee.uploadIsWhole && exchange.pointee.upload.isEmpty && reusable ? nil : StreamError.cancel)
+        } else if exchange.pointee.link != noIndex {
             let link = exchange.pointee.link
             exchange.pointee.link = noIndex
             links.base[Int(link)].exchange = noIndex
@@ -621,6 +633,8 @@ extension Worker {
         exchange.pointee.tail.release()
         exchange.pointee.output.release()
         dropAnswerLines(exchange)
+        dropTrailers(exchange)
+        dropUpload(exchange)
         exchange.pointee.events = EventScanner()
         exchange.pointee.state = .free
         let running = exchange.pointee.plan.pointee.inFlight + self.index * Plan.inFlightStride

@@ -107,6 +107,9 @@ final class Worker {
     let bodyReads: UnsafeMutablePointer<UInt32>
     var bodyReadCount = 0
 
+    /// Links that speak HTTP/2 and have something to send.
+    let dirtyLinks: UnsafeMutablePointer<UInt32>
+    var dirtyLinkCount = 0
     /// Streams whose output is looked at when the turn ends.
     let offered: UnsafeMutablePointer<UInt32>
     var offeredCount = 0
@@ -172,6 +175,7 @@ final class Worker {
         pendingFlush = .allocate(capacity: capacity)
         endings = .allocate(capacity: exchangesMax)
         offered = .allocate(capacity: exchangesMax)
+        dirtyLinks = .allocate(capacity: exchangesMax)
         pieces = .allocate(capacity: Self.piecesMax)
         frameSlices = .allocate(capacity: Self.piecesMax)
         ready = .allocate(capacity: capacity)
@@ -202,6 +206,7 @@ final class Worker {
         pendingFlush.deallocate()
         endings.deallocate()
         offered.deallocate()
+        dirtyLinks.deallocate()
         pieces.deallocate()
         frameSlices.deallocate()
         ready.deallocate()
@@ -253,7 +258,7 @@ final class Worker {
     }
 
     private func waitNanoseconds() -> Int64 {
-        if readyCount > 0 || endingCount > 0 || dirtyCount > 0 { return 0 }
+        if readyCount > 0 || endingCount > 0 || dirtyCount > 0 || dirtyLinkCount > 0 { return 0 }
         var wait = timers.wait(now)
         if let transfers {
             let deadline = claw_transfers_deadline(transfers, now)
@@ -335,6 +340,7 @@ final class Worker {
     private func flushAll() {
         // Flushing may end exchanges, which may make connections ready, which may produce output again.
         var rounds = 0
+        flushSessions()
         while dirtyCount > 0, rounds < 8 {
             let count = dirtyCount
             dirtyCount = 0
@@ -347,6 +353,7 @@ final class Worker {
             }
             for at in 0..<count { flush(pendingFlush[at]) }
             settle()
+            flushSessions()
             rounds += 1
         }
     }
