@@ -136,25 +136,53 @@ struct PlanCompiler {
         let isLiteral = claw_address_parse(endpoint.host, endpoint.port, &address) == 0
         let bracketed = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
         let isDefaultPort = endpoint.port == (endpoint.isTLS ? 443 : 80)
-        let authority = isDefaultPort ? bracketed : "\(bracketed):\(endpoint.port)"
         // With another name to ask for (`tls.sni`) that name is the origin, in TLS and in Host, and only the connection goes to the URL's host.
         let sni = endpoint.isTLS ? upstream.tls.sni : nil
+        let authority = isDefaultPort ? sni ?? bracketed : "\(sni ?? bracketed):\(endpoint.port)"
         var policy: OpaquePointer?
-        if endpoint.isTLS || upstream.proxy != nil {
+        var tls: OpaquePointer?
+        if upstream.proxy == nil {
+            if endpoint.isTLS { tls = try settings(of: upstream) }
+        } else {
             policy = try self.policy(of: upstream, connectTo: sni.map { "\($0):\(endpoint.port):\(bracketed):\(endpoint.port)" })
         }
         return PlanEndpoint(
             place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
             origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
-            address: address, isLiteral: isLiteral, tls: nil, tlsName: memory.text(sni ?? endpoint.host), speaksHTTP2: false, policy: policy)
+            address: address, isLiteral: isLiteral, tls: tls, tlsName: memory.text(sni ?? endpoint.host),
+            speaksHTTP2: policy == nil && (upstream.httpProtocol == .http2 || (tls != nil && upstream.httpProtocol == .auto)), policy: policy)
+    }
+
+    private mutating func settings(of upstream: Upstream) throws(PlanFailure) -> OpaquePointer {
+        var options = claw_tls_client_options()
+        options.ca_file = pointer(upstream.tls.caFile)
+        options.client_certificate = pointer(upstream.tls.clientCertificate)
+        options.client_key = pointer(upstream.tls.clientKey)
+        options.insecure_skip_verify = upstream.tls.insecureSkipVerify ? 1 : 0
+        options.alpn = switch upstream.httpProtocol {
+        case .auto: UInt32(CLAW_TLS_ALPN_H2) | UInt32(CLAW_TLS_ALPN_HTTP1)
+        case .http1: UInt32(CLAW_TLS_ALPN_HTTP1)
+        case .http2: UInt32(CLAW_TLS_ALPN_H2)
+        }
+        options.kernel_tls = 1
+        var made: OpaquePointer?
+        var problem = [CChar](repeating: 0, count: 512)
+        guard claw_tls_client(&options, &made, &problem, problem.count) == 0, let made else {
+            let words = problem.withUnsafeBufferPointer { String(cString: $0.baseAddress.unsafelyUnwrapped) }
+            throw PlanFailure(description: "upstreams.\(upstream.name).tls: \(words)")
+        }
+        secrets.append(made)
+        return made
+    }
+
+    /// A C string that lives as long as the plan.
+    private func pointer(_ text: String?) -> UnsafePointer<CChar>? {
+        guard let text else { return nil }
+        return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
     }
 
     private mutating func policy(of upstream: Upstream, connectTo: String?) throws(PlanFailure) -> OpaquePointer {
-        func pointer(_ text: String?) -> UnsafePointer<CChar>? {
-            guard let text else { return nil }
-            return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
-        }
         var options = claw_transfer_policy_options()
         options.ca_file = pointer(upstream.tls.caFile)
         options.client_certificate = pointer(upstream.tls.clientCertificate)
@@ -194,10 +222,6 @@ struct PlanCompiler {
     }
 
     private mutating func settings(_ tls: ServerTLS, _ listener: Listener) throws(PlanFailure) -> OpaquePointer {
-        func pointer(_ text: String?) -> UnsafePointer<CChar>? {
-            guard let text else { return nil }
-            return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
-        }
         let pairs = tls.pairs.map { claw_tls_pair(certificate: pointer($0.certificate), key: pointer($0.key)) }
         var options = claw_tls_server_options()
         options.client_verify = switch tls.clientAuth {
