@@ -44,9 +44,21 @@ struct Connection {
     var requests: UInt32 = 0
     /// Bytes thrown away while lingering.
     var lingered: UInt32 = 0
+    /// Place in `Plan.listeners`.
+    var listener: UInt8 = 0
+    /// The client's certificate, if it showed one that was verified.
+    var clientCertificate: UnsafeMutablePointer<ClientCertificate>?
     var parser = RequestParser()
     var peer = PeerAddress()
     init() {}
+}
+
+/// What a verified client certificate says, for routing.
+struct ClientCertificate {
+    /// RFC 2253 form: "CN=billing,O=Example".
+    var subject: Bytes
+    /// Its alternative names: "DNS:a.example,URI:spiffe://x/y".
+    var names: Bytes
 }
 
 /// A client's address, small enough to keep per connection.
