@@ -302,6 +302,9 @@ enum UpstreamTable {
            node.member("api_key") == nil, node.member("api_keys") == nil {
             loading.warn(node.place, path, "no api_key: \(openaiBase.host) refuses requests without one")
         }
+        if let version = node.member("protocol"), upstream.httpProtocol == .http2, upstream.proxy != nil, upstream.endpoints.contains(where: { !$0.isTLS }) {
+            loading.error(version.place, dotted(path, "protocol"), "http2 over http:// does not go through a proxy")
+        }
         checkTLS(upstream, node, path, loading)
     }
 

@@ -136,6 +136,44 @@ extension Gateway {
         return out
     }
 
+    // MARK: listeners
+
+    private func listenerStates() -> [String] {
+        let owner = newestPlan
+        let compiled = owner.ref.pointee.listeners
+        return owner.configuration.server.places.enumerated().map { index, listener in
+            var out = JSONLine()
+            out.member("name", listener.name)
+            let address = addresses.indices.contains(index) ? addresses[index] : nil
+            out.member("address", listener.address)
+            if listener.address.hasPrefix("unix:") { out.member("port", nil as String?) } else { out.member("port", Int(address?.port ?? listener.port)) }
+            out.member("protocols", list: listener.protocols.map { JSONLine.quoted($0.rawValue) })
+            out.member("proxy_protocol", listener.proxyProtocol)
+            if let tls = listener.tls, index < compiled.count, let settings = compiled[index].pointee.tls {
+                var line = JSONLine()
+                let expires = claw_tls_expires(settings)
+                if expires > 0 { line.member("certificate_expires", Int(expires)) } else { line.member("certificate_expires", nil as String?) }
+                line.member("certificates", tls.pairs.count)
+                line.member("client_auth", tls.clientAuth.rawValue)
+                line.member("min_version", tls.versionMin.rawValue)
+                line.member("kernel_tls", tls.kernelTLS)
+                out.member("tls", raw: line.text)
+            } else {
+                out.member("tls", nil as String?)
+            }
+            return out.text
+        }
+    }
+
+    /// What TLS is made of, and whether the kernel takes part in it.
+    private static func librariesJSON() -> String {
+        var kernel: UnsafePointer<CChar>?
+        var out = JSONLine()
+        out.member("tls", claw_tls_library(&kernel).map { String(cString: $0) })
+        out.member("kernel_tls", kernel.map { String(cString: $0) })
+        return out.text
+    }
+
     // MARK: status
 
     func statusJSON() -> String {
@@ -166,6 +204,8 @@ extension Gateway {
         config.member("last_error", lastError)
         config.member("open_plans", open)
         out.member("config", raw: config.text)
+        out.member("listeners", list: listenerStates())
+        out.member("libraries", raw: Self.librariesJSON())
         out.member("upstreams", list: upstreamStates().map(\.json))
         return out.text
     }

@@ -72,9 +72,11 @@ struct Connection {
     init() {}
 }
 
-/// A verified client certificate: subject (RFC 2253 form) and SAN entries ("DNS:a.example,URI:spiffe://x/y"), in memory of its own.
+/// What a verified client certificate says, for routing.
 struct ClientCertificate {
+    /// RFC 2253 form: "CN=billing,O=Example".
     var subject: Bytes
+    /// Its alternative names: "DNS:a.example,URI:spiffe://x/y".
     var names: Bytes
 }
 

@@ -98,6 +98,7 @@ struct PlanRoute {
     var listeners: UInt64
     var clientSubject: PlanTextTest?
     var clientName: PlanTextTest?
+    var hasClientConditions: Bool { clientSubject != nil || clientName != nil }
     var headers: List<PlanNamedTest>
     var query: List<PlanNamedTest>
     var body: List<PlanBodyCondition>
