@@ -18,7 +18,7 @@ enum ServerTable {
             workers(),
             .choice("io_backend", \.ioBackend, "Kernel interface of the workers' loops; `auto` is epoll, which measured best over all loads; io_uring falls back to epoll where the kernel refuses it."),
             .seconds("drain_seconds", 0...86400, \.drainNanoseconds, "On SIGTERM: how long streams in flight may take to finish."),
-            .integer("max_body_mb", 1...4096, \.bodyBytesMax, unit: 1 << 20, "Largest request body (MiB); beyond: 413."),
+            .integer("max_body_mb", 1...4095, \.bodyBytesMax, unit: 1 << 20, "Largest request body (MiB); beyond: 413."),
             .integer("max_header_kb", 1...1024, \.headBytesMax, unit: 1 << 10, "Largest request head (KiB); beyond: 431."),
             .integer("max_target_kb", 1...1024, \.targetBytesMax, unit: 1 << 10,
                      "Longest request target (KiB); beyond: 414. Never more than `max_header_kb`."),

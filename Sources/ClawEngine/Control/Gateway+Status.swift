@@ -10,10 +10,11 @@ struct UpstreamState {
         var place: Int
         /// "http://host:port"; never with credentials.
         var url: String
-        var isTLS: Bool
+        /// libcurl keeps its connections to itself.
+        var isCurl: Bool
         /// No connection failed within the last seconds (`Worker.unavailableNanoseconds`).
         var isUsable: Bool
-        /// Connections of all workers; those of the TLS transport are not counted here.
+        /// Connections of all workers; those of the curl transport are not counted here.
         var links: UInt64
     }
     var name: String
@@ -35,7 +36,7 @@ struct UpstreamState {
             var line = JSONLine()
             line.member("url", endpoint.url)
             line.member("usable", endpoint.isUsable)
-            if endpoint.isTLS { line.member("links", nil as String?) } else { line.member("links", Int(endpoint.links)) }
+            if endpoint.isCurl { line.member("links", nil as String?) } else { line.member("links", Int(endpoint.links)) }
             return line.text
         })
         return out.text
@@ -91,7 +92,7 @@ extension Gateway {
                 let host = endpoint.host.string
                 endpoints.append(UpstreamState.Endpoint(
                     place: endpoint.place,
-                    url: "\(endpoint.isTLS ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(endpoint.port)", isTLS: endpoint.isTLS,
+                    url: "\(endpoint.isTLS ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(endpoint.port)", isCurl: endpoint.policy != nil,
                     isUsable: claw_word_load_relaxed(shared.unavailableUntil + endpoint.place) <= now,
                     links: workers.reduce(0) { $0 &+ claw_word_load_relaxed($1.linksOpen + endpoint.place) }))
             }
