@@ -60,12 +60,12 @@ public enum ProxyHeader {
         let prefix: StaticString = "PROXY "
         for at in 0..<min(bytes.count, prefix.utf8CodeUnitCount) where bytes[at] != prefix.utf8Start[at] { return .refused(.signature) }
         var end = 0
-        while end < min(bytes.count, lineBytesMax), bytes[end] != 13 {
+        // The CR of the longest line is the last byte but one.
+        while end < min(bytes.count, lineBytesMax - 1), bytes[end] != 13 {
             // A line feed alone ends no line.
             if bytes[end] == 10 { return .refused(.line) }
             end += 1
         }
-        // CR has to be followed by LF within the bound.
         guard end + 1 < lineBytesMax else { return .refused(.lineTooLong) }
         guard end + 1 < bytes.count else { return .needMore }
         guard bytes[end + 1] == 10, end > prefix.utf8CodeUnitCount else { return .refused(.line) }

@@ -68,6 +68,8 @@ import Testing
         let endless = Array(("PROXY UNKNOWN " + String(repeating: "x", count: 200)).utf8)
         #expect(Self.parse(Array(endless[..<105])) == .needMore && Self.parse(Array(endless[..<106])) == .refused(.lineTooLong))
         #expect(Self.parse(endless) == .refused(.lineTooLong))
+        for at in 104..<110 { Self.holds(Array(endless[..<at]) + [10] + endless, at < 106 ? .refused(.line) : .refused(.lineTooLong)) }
+        for at in 104..<110 { Self.holds(Array(endless[..<at]) + [13] + endless, at < 106 ? .refused(.line) : .refused(.lineTooLong)) }
     }
 
     // MARK: version 2
