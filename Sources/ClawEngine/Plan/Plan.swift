@@ -34,6 +34,7 @@ struct Plan {
     var bodyTimeout: UInt64
     var writeTimeout: UInt64
     var ssePing: UInt64
+    var tunnelIdle: UInt64
     var requestsPerConnectionMax: Int
     var handshakeTimeout: UInt64
     var handshakesMax: Int
@@ -109,6 +110,8 @@ struct PlanRoute {
     var timeout: UInt64
     var attemptsMax: Int
     var stripPrefix: Bytes
+    /// Protocols a request may switch to, lower case.
+    var upgrades: List<Bytes>
     /// Where this route's words begin in a worker's rotation state: one counter, then one per target.
     var rotationOffset: Int
 }

@@ -49,7 +49,8 @@ final class PlanOwner: @unchecked Sendable {
             bodyMemoryBytesMax: configuration.server.bodyMemoryBytesMax, streamBufferBytes: configuration.server.streamBufferBytes,
             headerTimeout: configuration.server.headerTimeoutNanoseconds, idleTimeout: configuration.server.idleTimeoutNanoseconds,
             bodyTimeout: configuration.server.bodyTimeoutNanoseconds, writeTimeout: configuration.server.writeTimeoutNanoseconds,
-            ssePing: configuration.server.ssePingNanoseconds, requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
+            ssePing: configuration.server.ssePingNanoseconds, tunnelIdle: configuration.server.tunnelIdleNanoseconds,
+            requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
             handshakeTimeout: configuration.server.handshakeTimeoutNanoseconds, handshakesMax: configuration.server.handshakesMax,
             http2: configuration.server.http2,
             logSample: configuration.logging.sample, logFormatIsText: configuration.logging.format == .text,
@@ -271,7 +272,8 @@ struct PlanCompiler {
             targets: memory.array(targets), weightTotal: route.targets.reduce(0) { $0 + $1.weight },
             modelMap: memory.array(route.modelMap.sorted { $0.key < $1.key }.map { PlanMapping(from: memory.text($0.key), to: served($0.value)) }),
             timeout: route.timeoutNanoseconds ?? 0, attemptsMax: max(1, min(route.retries.attemptsMax, Exchange.attemptsMax)),
-            stripPrefix: memory.text(route.stripPrefix ?? ""), rotationOffset: offset)
+            stripPrefix: memory.text(route.stripPrefix ?? ""), upgrades: memory.array(route.upgrades.map { memory.text($0) }),
+            rotationOffset: offset)
     }
 
     private func compile(_ path: PathMatch) -> PlanPath {

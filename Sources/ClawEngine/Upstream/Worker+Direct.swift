@@ -190,7 +190,7 @@ extension Worker {
         link.pointee.sentAll = false
         link.pointee.sentAny = false
         link.pointee.answerDone = false
-        link.pointee.parser = ResponseParser()
+        link.pointee.parser = ResponseParser(takesSwitch: exchange.pointee.tunnel != nil)
         exchange.pointee.link = linkIndex
         let edits = edits(exchange)
         let bound = requestHeadBound(exchange, upstream)
@@ -288,6 +288,8 @@ extension Worker {
                 exchange.pointee.sentHeadMemory = nil
             }
         }
+        let index = link.pointee.exchange
+        if index != noIndex, exchanges.base[Int(index)].state == .tunnelling { tunnelWent(index) }
     }
 
     // MARK: receiving
@@ -302,6 +304,11 @@ extension Worker {
         link.pointee.sawBytes = true
         let index = link.pointee.exchange
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling {
+            tunnelFromUpstream(index, buffer, from: 0, to: count)
+            buffers.release(buffer)
+            return
+        }
         if exchange.pointee.state == .relaying || exchange.pointee.state == .draining {
             relay(index, buffer, from: 0, to: count)
             buffers.release(buffer)
@@ -379,8 +386,8 @@ extension Worker {
                 dropHeldAnswer(linkIndex)
                 return attemptFailed(index, .upstreamMalformed)
             case .complete(let length):
-                link.pointee.parser = ResponseParser()
-                if responseHead.status < 200 {
+                link.pointee.parser = ResponseParser(takesSwitch: exchange.pointee.tunnel != nil)
+                if responseHead.status < 200, responseHead.status != 101 {
                     exchange.pointee.upstreamSaid100 += 1
                     start += length
                     if exchange.pointee.upstreamSaid100 > Self.interimAnswersMax {
@@ -396,10 +403,13 @@ extension Worker {
                 link.pointee.heldBuffer = noIndex
                 link.pointee.heldLength = 0
                 link.pointee.heldCapacity = 0
-                let accepted = takeAnswerHead(index, UnsafePointer(base + start), isWhole: isWholeAnswer(count - start - length))
+                let isSwitch = responseHead.status == 101
+                let accepted = isSwitch ? takeSwitch(index, UnsafePointer(base + start)) : takeAnswerHead(index, UnsafePointer(base + start), isWhole: isWholeAnswer(count - start - length))
                 if accepted, exchanges.base[Int(index)].generation == generation {
                     let from = start + length
-                    if heldMemory != nil {
+                    if isSwitch {
+                        tunnelFromUpstream(index, buffer, base + from, count - from)
+                    } else if heldMemory != nil {
                         relayCopy(index, base + from, count - from)
                     } else {
                         relay(index, buffer, from: from, to: count)
@@ -426,6 +436,7 @@ extension Worker {
         let index = link.pointee.exchange
         guard link.pointee.state != .idle, index != noIndex else { return closeLink(linkIndex, reset: false) }
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling { return tunnelUpstreamEnded(index, error: error) }
         if link.pointee.state == .connecting { return connected(linkIndex, error < 0 ? error : -ECONNRESET) }
         if exchange.pointee.state == .relaying {
             if exchange.pointee.upstreamFraming == .untilClose, error == 0 {
