@@ -173,10 +173,10 @@ class Raw:
             more = self.sock.recv(4096)
             assert more, f"no whole head: {data!r}"
             data += more
-        self.head, _, rest = data.partition(b"\r\n\r\n")
+        self.head, _, self.rest = data.partition(b"\r\n\r\n")
         self.status = int(self.head.split(b" ")[1])
         self.fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in self.head.decode().split("\r\n")[1:])}
-        self.read = reader(self.sock, rest)
+        self.read = reader(self.sock, self.rest)
 
     def frame(self):
         return read_frame(self.read)
@@ -480,7 +480,7 @@ def test_a_side_that_does_not_read_holds_up_the_other_and_no_memory_grows(gatewa
         sock.settimeout(30)
         while not ends or total < sent[0]:
             data = sock.recv(1 << 20)
-            assert data, "an end instead of the rest"
+            assert data, f"an end after {total} of {sent[0]} bytes"
             total += len(data)
         ends.append(total)
 
@@ -502,7 +502,7 @@ def test_a_side_that_does_not_read_holds_up_the_other_and_no_memory_grows(gatewa
         assert held.wait(30)
         assert sent[0] < 30 << 20 and front.status()["rss"] - before < 8 << 20
         if reads == "client":
-            drain(client.sock, 0)
+            drain(client.sock, len(client.rest))
         until(lambda: len(ends) == 2, "all of it came through", 30)
         assert ends == ["sent", sent[0]]
 
@@ -537,11 +537,8 @@ def test_a_refused_handshake_leaves_the_connection_for_further_requests(gateway,
 
 def models(gateway, *urls, **route):
     upstreams = {f"u{at}": {"type": "generic", "base_url": url + "/v1", "api_key": KEY, "models": [{"id": "vendor/big model".replace(" ", "+"), "alias": "big"}]} for at, url in enumerate(urls)}
-    return gateway(raw={
-        "server": {"listen_port": 0, "workers": 1, "admin": {"listen_port": 0}},
-        "upstreams": upstreams,
-        "routes": [{"id": "models", "match": {"path": "/v1/*"}, "strategy": {"upstreams": list(upstreams)}, **route}],
-    })
+    routes = [{"id": "models", "match": {"path": "/v1/*"}, "strategy": {"upstreams": list(upstreams)}, **route}]
+    return gateway(raw={**gateway.configuration(), "upstreams": upstreams, "routes": routes})
 
 
 def test_a_models_key_is_put_in_and_none_of_the_clients_leaks(gateway, echoing):
@@ -600,7 +597,7 @@ def test_the_next_candidate_is_tried_until_the_switch(gateway, scripted, echoing
 
 def test_an_https_upstream_without_a_client_of_ours_says_so(gateway):
     front = gateway(raw={
-        "server": {"listen_port": 0, "workers": 1, "admin": {"listen_port": 0}},
+        **gateway.configuration(),
         "upstreams": {"far": {"type": "http", "base_url": "http://127.0.0.1:1", "proxy": "http://127.0.0.1:1"}},
         "routes": [{"id": "all", "strategy": {"upstreams": ["far"]}}]})
     with pytest.raises(InvalidStatus) as refused:
@@ -630,8 +627,7 @@ def test_another_protocol_is_a_tunnel_where_the_route_allows_it(gateway, scripte
         peer.send(b"and farewell")
 
     route = {"id": "all", "strategy": {"upstreams": ["docker"]}, "upgrade": ["websocket", "tcp"]}
-    front = gateway(raw={"server": {"listen_port": 0, "workers": 1, "admin": {"listen_port": 0}},
-                         "upstreams": {"docker": {"type": "http", "base_url": scripted(script).url}}, "routes": [route]})
+    front = gateway(raw={**gateway.configuration(), "upstreams": {"docker": {"type": "http", "base_url": scripted(script).url}}, "routes": [route]})
     handshake = b"POST /attach HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c, TCP/1.0\r\nContent-Length: 0\r\n\r\n"
     with Raw(front, handshake=handshake) as client:
         assert client.status == 101 and client.fields["upgrade"] == "tcp"
