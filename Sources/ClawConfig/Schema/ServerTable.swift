@@ -32,6 +32,7 @@ enum ServerTable {
             .seconds("header_timeout_seconds", 0.001...3600, \.headerTimeoutNanoseconds, "Time to receive a complete head; beyond: 408."),
             .seconds("body_timeout_seconds", 0.001...86400, \.bodyTimeoutNanoseconds, "Time to receive a complete body; beyond: 408."),
             .seconds("write_timeout_seconds", 0.001...86400, \.writeTimeoutNanoseconds, "Time without progress while writing to a client."),
+            .seconds("tunnel_idle_seconds", 0.001...604_800, \.tunnelIdleNanoseconds, "WebSocket or other tunnel through which nothing moves in either direction."),
             .seconds("sse_ping_seconds", 0...3600, \.ssePingNanoseconds, "Sends `: ping` comments on event streams that often while a model thinks; 0: never."),
             .integer("max_requests_per_connection", 0...1_000_000_000, \.requestsPerConnectionMax,
                      "Requests answered on one connection before it is closed politely; 0: no limit."),

@@ -87,7 +87,7 @@ extension Worker {
             if event.result == 0, connection.pointee.state == .exchanging {
                 // It ended its side, but what it sent before is not all read: that may be more requests.
                 connection.pointee.peerMayBeGone = true
-                probeSoon(connection.pointee.exchange)
+                if exchanges.base[Int(connection.pointee.exchange)].state != .tunnelling { probeSoon(connection.pointee.exchange) }
             } else {
                 peerEnded(token.index, error: event.result)
             }
@@ -112,7 +112,10 @@ extension Worker {
             advance(index)
         case .exchanging:
             let exchange = connection.pointee.exchange
-            if exchanges.base[Int(exchange)].state == .receiving, connection.pointee.heldLength == 0 {
+            if exchanges.base[Int(exchange)].state == .tunnelling {
+                tunnelFromClient(exchange, buffer, from: 0, to: count)
+                buffers.release(buffer)
+            } else if exchanges.base[Int(exchange)].state == .receiving, connection.pointee.heldLength == 0 {
                 let used = takeBody(exchange, buffers.pointer(buffer), count)
                 if used >= count || connection.pointee.state != .exchanging {
                     buffers.release(buffer)
@@ -381,7 +384,9 @@ extension Worker {
             if error < 0 || connection.pointee.heldLength == 0 { close(index, reset: false) } else { advance(index) }
         case .exchanging:
             let exchange = connection.pointee.exchange
-            if error < 0 {
+            if exchanges.base[Int(exchange)].state == .tunnelling {
+                tunnelClientEnded(exchange, error: error)
+            } else if error < 0 {
                 clientGone(exchange)
             } else if exchanges.base[Int(exchange)].state == .receiving {
                 bodyCannotBecomeWhole(exchange)

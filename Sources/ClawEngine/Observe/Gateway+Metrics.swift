@@ -50,6 +50,8 @@ extension Gateway {
         out.sample(data, gauge(.connections))
         out.begin("openclaw_streams_active", .gauge, "Requests being answered.")
         out.sample(data, gauge(.streams))
+        out.begin("openclaw_tunnels_open", .gauge, "WebSockets and other tunnels that are open.")
+        out.sample(data, gauge(.tunnels))
         out.begin("openclaw_pending", .gauge, "Requests that wait for an upstream connection or a name.")
         out.sample(data, gauge(.pending))
         out.begin("openclaw_buffers_in_use", .gauge, "Buffers of the event loops taken or lent to the kernel.")

@@ -40,6 +40,8 @@ struct Exchange: ~Copyable {
         case attempting
         /// The answer's head is read and may be held back (commit barrier) or on its way.
         case relaying
+        /// The upstream has switched protocols: bytes pass both ways (see `tunnel`).
+        case tunnelling
         /// The answer is whole in `output`; waiting for the client to take it.
         case draining
     }
@@ -181,6 +183,8 @@ struct Exchange: ~Copyable {
     var holdback: UnsafeMutablePointer<UInt8>?
     var holdbackLength = 0
     static let holdbackMax = 8192
+    /// The request asks for another protocol, and its route allows it.
+    var tunnel: UnsafeMutablePointer<Tunnel>?
     /// Path, model and method of the request for the log, once the request itself is let go.
     var logMemory: UnsafeMutablePointer<UInt8>?
     var answerChunks = ChunkedReader()

@@ -19,6 +19,7 @@ enum FailureKind: UInt8, CaseIterable {
     case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamProtocol, upstreamReset
     case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
     case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
+    case upstreamCannotSwitch
 
     struct Row {
         var status: UInt16
@@ -66,6 +67,7 @@ enum FailureKind: UInt8, CaseIterable {
         case .clientWriteTimeout: Row(status: 499, code: "client_write_timeout", type: "invalid_request_error", origin: .client, errorClass: .clientGone)
         case .draining: Row(status: 503, code: "gateway_draining", type: "server_error", origin: .gateway, errorClass: .overloaded)
         case .upstreamPending: Row(status: 503, code: "upstream_queue_full", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        case .upstreamCannotSwitch: Row(status: 502, code: "upstream_cannot_switch", type: "server_error", origin: .upstream, errorClass: .badRequest)
         case .buffersExhausted: Row(status: 503, code: "buffers_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
         }
     }
@@ -74,7 +76,7 @@ enum FailureKind: UInt8, CaseIterable {
     var movesOn: Bool {
         switch self {
         case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
-            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending: true
+            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending, .upstreamCannotSwitch: true
         default: false
         }
     }
@@ -82,7 +84,7 @@ enum FailureKind: UInt8, CaseIterable {
     /// Was nothing of the request sent, so that even a request that must not be repeated may go elsewhere?
     var isBeforeSending: Bool {
         switch self {
-        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .connectTimeout, .upstreamPending: true
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .connectTimeout, .upstreamPending, .upstreamCannotSwitch: true
         default: false
         }
     }

@@ -360,11 +360,12 @@ extension Worker {
         guard let routeIndex = matchRoute(exchange) else { return answerError(index, .notFound, detail: "") }
         exchange.pointee.route = Int32(routeIndex)
         let route = exchange.pointee.plan.pointee.routes[routeIndex]
-        let isModelRequest = exchange.pointee.modelSpan.kind == .string
+        if requestHead.hasUpgrade, !admitUpgrade(index, route) { return }
+        let isModelRequest = exchange.pointee.modelSpan.kind == .string || exchange.pointee.requestedModel.count > 0
             || (exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post)
         chooseCandidates(exchange, route)
         if exchange.pointee.candidateCount == 0 {
-            if isModelRequest, exchange.pointee.modelSpan.kind == .missing { return answerError(index, .modelRequired, detail: "", param: "model") }
+            if isModelRequest, exchange.pointee.modelSpan.kind == .missing, exchange.pointee.requestedModel.count == 0 { return answerError(index, .modelRequired, detail: "", param: "model") }
             return isModelRequest ? answerError(index, .modelNotFound, detail: "", param: "model") : answerError(index, .upstreamsExhausted, detail: "")
         }
         exchange.pointee.attemptsMax = min(route.pointee.attemptsMax, exchange.pointee.candidateCount)
@@ -403,6 +404,7 @@ extension Worker {
         case .receiving:
             metrics.add(.refused, RefusalLabel.slowBody.rawValue)
             return answerError(index, .bodyTimeout, detail: "")
+        case .tunnelling: return expireTunnel(index)
         case .attempting, .relaying, .draining: break
         }
         if exchange.pointee.probeAt != 0, now >= exchange.pointee.probeAt {

@@ -47,7 +47,8 @@ final class PlanOwner: @unchecked Sendable {
             bodyMemoryBytesMax: configuration.server.bodyMemoryBytesMax, streamBufferBytes: configuration.server.streamBufferBytes,
             headerTimeout: configuration.server.headerTimeoutNanoseconds, idleTimeout: configuration.server.idleTimeoutNanoseconds,
             bodyTimeout: configuration.server.bodyTimeoutNanoseconds, writeTimeout: configuration.server.writeTimeoutNanoseconds,
-            ssePing: configuration.server.ssePingNanoseconds, requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
+            ssePing: configuration.server.ssePingNanoseconds, tunnelIdle: configuration.server.tunnelIdleNanoseconds,
+            requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
             handshakeTimeout: configuration.server.handshakeTimeoutNanoseconds, handshakesMax: configuration.server.handshakesMax,
             http2: configuration.server.http2,
             logSample: configuration.logging.sample, logFormatIsText: configuration.logging.format == .text,
@@ -72,6 +73,8 @@ struct PlanCompiler {
     var paths = PolicyPath.names
     var retained: [AnyObject] = []
     var rotationWords = 0
+    /// Settings of TLS towards upstreams, by name and version of HTTP.
+    var clientSettings: [String: OpaquePointer] = [:]
 
     static func jsonString(_ text: String) -> String {
         var out = "\""
@@ -133,8 +136,12 @@ struct PlanCompiler {
         let authority = isDefaultPort ? sni ?? bracketed : "\(sni ?? bracketed):\(endpoint.port)"
         var policy: OpaquePointer?
         var tls: OpaquePointer?
+        var tlsHTTP1: OpaquePointer?
         if upstream.proxy == nil {
-            if endpoint.isTLS { tls = try settings(of: upstream) }
+            if endpoint.isTLS {
+                tls = try settings(of: upstream, upstream.httpProtocol)
+                tlsHTTP1 = upstream.httpProtocol == .http1 ? tls : try settings(of: upstream, .http1)
+            }
         } else {
             policy = try self.policy(of: upstream, connectTo: sni.map { "\($0):\(endpoint.port):\(bracketed):\(endpoint.port)" })
         }
@@ -142,17 +149,19 @@ struct PlanCompiler {
             place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
             origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
-            address: address, isLiteral: isLiteral, tls: tls, tlsName: memory.text(sni ?? endpoint.host),
+            address: address, isLiteral: isLiteral, tls: tls, tlsHTTP1: tlsHTTP1, tlsName: memory.text(sni ?? endpoint.host),
             speaksHTTP2: policy == nil && (upstream.httpProtocol == .http2 || (tls != nil && upstream.httpProtocol == .auto)), policy: policy)
     }
 
-    private mutating func settings(of upstream: Upstream) throws(PlanFailure) -> OpaquePointer {
+    private mutating func settings(of upstream: Upstream, _ version: Upstream.HTTPProtocol) throws(PlanFailure) -> OpaquePointer {
+        let key = "\(upstream.name) \(version)"
+        if let made = clientSettings[key] { return made }
         var options = claw_tls_client_options()
         options.ca_file = pointer(upstream.tls.caFile)
         options.client_certificate = pointer(upstream.tls.clientCertificate)
         options.client_key = pointer(upstream.tls.clientKey)
         options.insecure_skip_verify = upstream.tls.insecureSkipVerify ? 1 : 0
-        options.alpn = switch upstream.httpProtocol {
+        options.alpn = switch version {
         case .auto: UInt32(CLAW_TLS_ALPN_H2) | UInt32(CLAW_TLS_ALPN_HTTP1)
         case .http1: UInt32(CLAW_TLS_ALPN_HTTP1)
         case .http2: UInt32(CLAW_TLS_ALPN_H2)
@@ -165,6 +174,7 @@ struct PlanCompiler {
             throw PlanFailure(description: "upstreams.\(upstream.name).tls: \(words)")
         }
         memory.own(made) { claw_tls_release($0) }
+        clientSettings[key] = made
         return made
     }
 
@@ -230,7 +240,8 @@ struct PlanCompiler {
             targets: memory.array(targets), weightTotal: route.targets.reduce(0) { $0 + $1.weight },
             modelMap: memory.array(route.modelMap.sorted { $0.key < $1.key }.map { PlanMapping(from: memory.text($0.key), to: served($0.value)) }),
             timeout: route.timeoutNanoseconds ?? 0, attemptsMax: max(1, min(route.retries.attemptsMax, Exchange.attemptsMax)),
-            stripPrefix: memory.text(route.stripPrefix ?? ""), rotationOffset: offset)
+            stripPrefix: memory.text(route.stripPrefix ?? ""), upgrades: memory.array(route.upgrades.map { memory.text($0) }),
+            rotationOffset: offset)
     }
 
     private func compile(_ path: PathMatch) -> PlanPath {

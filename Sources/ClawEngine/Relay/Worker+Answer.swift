@@ -103,7 +103,7 @@ extension Worker {
         exchange.pointee.upstreamKeepsAlive = false
     }
 
-    private func answerFieldBytes(_ head: ResponseHead) -> Int {
+    func answerFieldBytes(_ head: ResponseHead) -> Int {
         var bytes = 0
         for at in 0..<head.fieldCount { bytes += Int(head.fields[at].nameLength) + Int(head.fields[at].valueLength) + 4 }
         return bytes
@@ -134,7 +134,7 @@ extension Worker {
         }
     }
 
-    private func copyFields(_ head: ResponseHead, _ base: UnsafePointer<UInt8>, isModel: Bool, _ writer: inout TextWriter) {
+    func copyFields(_ head: ResponseHead, _ base: UnsafePointer<UInt8>, isModel: Bool, _ writer: inout TextWriter) {
         for at in 0..<head.fieldCount {
             let field = head.fields + at
             switch field.pointee.name {
@@ -307,6 +307,7 @@ extension Worker {
         case .clientGone, .clientWriteTimeout: text.put("client gone")
         case .draining: text.put("the gateway is shutting down")
         case .upstreamPending: text.put("too many requests wait for this upstream")
+        case .upstreamCannotSwitch: text.put("a connection to this upstream cannot switch protocols (it goes through upstreams.*.proxy, or is spoken to in HTTP/2 without TLS)")
         case .buffersExhausted: text.put("all buffers are in use")
         }
         if message.count > 0 {

@@ -265,7 +265,7 @@ extension Worker {
     }
 
     /// Lets the request's bytes go, so that a long stream holds none; what the log wants is copied out.
-    private func releaseRequest(_ exchange: UnsafeMutablePointer<Exchange>) {
+    func releaseRequest(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard exchange.pointee.logMemory == nil else { return }
         let path = min(exchange.pointee.path.count, 512)
         let model = min(exchange.pointee.requestedModel.count, 256)
@@ -499,6 +499,7 @@ extension Worker {
     func outputTaken(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.heldBuffers = 0
+        if exchange.pointee.state == .tunnelling { return tunnelDrained(index) }
         if exchange.pointee.isStream { exchange.pointee.output.release() }
         if exchange.pointee.phase == .write {
             exchange.pointee.phase = .idle
@@ -527,6 +528,7 @@ extension Worker {
     /// The client takes less than there is: beyond the stream's buffer its own upstream pauses, and only that one.
     func clientIsSlow(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling { return pauseIfFull(exchange) }
         exchange.pointee.phase = .write
         setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
         pauseIfFull(exchange)
@@ -535,7 +537,7 @@ extension Worker {
     func pauseIfFull(_ exchange: UnsafeMutablePointer<Exchange>) {
         let limit = exchange.pointee.plan.pointee.streamBufferBytes
         let isFull = exchange.pointee.output.bytes >= limit || Int(exchange.pointee.heldBuffers) * buffers.size >= limit
-        if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying { setUpstreamReceiving(exchange, false) }
+        if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying || exchange.pointee.state == .tunnelling { setUpstreamReceiving(exchange, false) }
     }
 
     /// While a model thinks: a comment keeps what lies between awake. Only between events, only when nothing else is waiting to go out.
@@ -590,6 +592,7 @@ extension Worker {
     func clientGone(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         guard exchange.pointee.state != .free else { return }
+        if exchange.pointee.state == .tunnelling { return tunnelClientLost(index) }
         exchange.pointee.clientGone = true
         if exchange.pointee.failure == nil { exchange.pointee.failure = .clientGone }
         if exchange.pointee.attemptCount > 0, exchange.pointee.state == .attempting || exchange.pointee.state == .relaying {
@@ -622,6 +625,7 @@ extension Worker {
         if isOnStream { unlinkStream(index) }
         timers.clear(exchangeTimers + Int(index))
         dropRequest(exchange)
+        dropTunnel(exchange)
         exchange.pointee.logMemory?.deallocate()
         exchange.pointee.logMemory = nil
         exchange.pointee.answerMemory?.deallocate()

@@ -174,7 +174,7 @@ extension Worker {
         return false
     }
 
-    private func decodeQuery(_ query: UnsafeRawBufferPointer, _ from: Int, _ to: Int, _ into: UnsafeMutablePointer<UInt8>) -> Int {
+    func decodeQuery(_ query: UnsafeRawBufferPointer, _ from: Int, _ to: Int, _ into: UnsafeMutablePointer<UInt8>) -> Int {
         func digit(_ c: UInt8) -> UInt8? {
             switch c {
             case 48...57: c - 48
@@ -348,12 +348,12 @@ extension Worker {
         if upstream.pointee.endpoints.count == 0 { return nil }
         if !upstream.pointee.isModel { return Candidate(upstream: index, hasModel: false, model: target.pointee.model) }
         if target.pointee.hasModel { return Candidate(upstream: index, hasModel: true, model: resolve(upstream, target.pointee.model) ?? target.pointee.model) }
-        guard exchange.pointee.modelSpan.kind == .string, let body = exchange.pointee.bodyBase else {
+        guard exchange.pointee.modelSpan.kind == .string || exchange.pointee.tunnel?.pointee.modelCount ?? 0 > 0 else {
             // A request that names no model (GET /v1/files …) goes through as it is; a model request without one goes nowhere.
             let isModelRequest = exchange.pointee.surface != .plain && exchange.pointee.surface != .models
             return isModelRequest ? nil : Candidate(upstream: index, hasModel: false, model: target.pointee.model)
         }
-        guard let asked = text(exchange.pointee.modelSpan, body) else { return nil }
+        guard let asked = askedModel(exchange) else { return nil }
         for at in 0..<route.pointee.modelMap.count where route.pointee.modelMap[at].pointee.from.equals(asked) {
             let mapped = route.pointee.modelMap[at].pointee.to
             return Candidate(upstream: index, hasModel: true, model: resolve(upstream, mapped) ?? mapped)
@@ -368,6 +368,13 @@ extension Worker {
             return nil
         }
         return Candidate(upstream: index, hasModel: false, model: target.pointee.model)
+    }
+
+    /// The requested model, unescaped: from the query of a request that asks for a tunnel, else from the body.
+    private func askedModel(_ exchange: UnsafeMutablePointer<Exchange>) -> UnsafeRawBufferPointer? {
+        if let tunnel = exchange.pointee.tunnel, tunnel.pointee.modelCount > 0 { return exchange.pointee.requestedModel }
+        guard let body = exchange.pointee.bodyBase else { return nil }
+        return text(exchange.pointee.modelSpan, body)
     }
 
     /// An alias of this upstream stands for the id behind it.

@@ -19,7 +19,7 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
         let state = self.endpoint(endpoint.pointee.place)
-        let isMultiplexed = endpoint.pointee.speaksHTTP2 && !state.pointee.prefersHTTP1
+        let isMultiplexed = speaksHTTP2(exchange)
         if exchange.pointee.streamsBody, !isMultiplexed { return attemptFailed(index, .upstreamProtocol) }
         if isMultiplexed {
             if joinSession(index, state, fresh: fresh) { return }
@@ -128,7 +128,7 @@ extension Worker {
         exchange.pointee.link = UInt32(at)
         let state = endpoint(Int(link.pointee.place))
         state.pointee.open += 1
-        if exchange.pointee.endpoint.unsafelyUnwrapped.pointee.speaksHTTP2, !state.pointee.prefersHTTP1 {
+        if speaksHTTP2(exchange) {
             state.pointee.isOpening = true
             link.pointee.isAwaited = true
         }
@@ -189,12 +189,19 @@ extension Worker {
         attemptFailed(index, .upstreamConnect)
     }
 
+    /// Is this attempt to go over HTTP/2, as far as is known? What switches protocols needs a connection of its own.
+    private func speaksHTTP2(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
+        return endpoint.pointee.speaksHTTP2 && exchange.pointee.tunnel == nil && !self.endpoint(endpoint.pointee.place).pointee.prefersHTTP1
+    }
+
     /// Over TLS the handshake comes first.
     private func secure(_ linkIndex: UInt32) {
         let link = links.base + Int(linkIndex)
         let index = link.pointee.exchange
         let endpoint = exchanges.base[Int(index)].endpoint.unsafelyUnwrapped
-        guard let tls = endpoint.pointee.tls else { return linkIsOpen(linkIndex, speaksHTTP2: endpoint.pointee.speaksHTTP2) }
+        let tls = exchanges.base[Int(index)].tunnel == nil ? endpoint.pointee.tls : endpoint.pointee.tlsHTTP1
+        guard let tls else { return linkIsOpen(linkIndex, speaksHTTP2: endpoint.pointee.speaksHTTP2) }
         link.pointee.state = .securing
         let name = UnsafeRawPointer(endpoint.pointee.tlsName.base).assumingMemoryBound(to: CChar.self)
         guard claw_secure_client(loop, link.pointee.fd, tls, name) == 0 else { return attemptFailed(index, .upstreamTLS) }
@@ -218,7 +225,7 @@ extension Worker {
         let state = endpoint(Int(link.pointee.place))
         let endpoint = exchanges.base[Int(index)].endpoint.unsafelyUnwrapped
         if speaksHTTP2 { return openSession(linkIndex, index) }
-        if endpoint.pointee.speaksHTTP2 { state.pointee.prefersHTTP1 = true }
+        if endpoint.pointee.speaksHTTP2, exchanges.base[Int(index)].tunnel == nil { state.pointee.prefersHTTP1 = true }
         openingEnded(linkIndex)
         if exchanges.base[Int(index)].streamsBody { return attemptFailed(index, .upstreamProtocol) }
         send(index, over: linkIndex)
@@ -250,7 +257,7 @@ extension Worker {
         link.pointee.sentAll = false
         link.pointee.sentAny = false
         link.pointee.answerDone = false
-        link.pointee.parser = ResponseParser()
+        link.pointee.parser = ResponseParser(takesSwitch: exchange.pointee.tunnel != nil)
         exchange.pointee.link = linkIndex
         let edits = edits(exchange)
         let bound = requestHeadBound(exchange, upstream)
@@ -348,6 +355,8 @@ extension Worker {
                 exchange.pointee.sentHeadMemory = nil
             }
         }
+        let index = link.pointee.exchange
+        if index != noIndex, exchanges.base[Int(index)].state == .tunnelling { tunnelWent(index) }
     }
 
     // MARK: receiving
@@ -366,6 +375,11 @@ extension Worker {
         link.pointee.sawBytes = true
         let index = link.pointee.exchange
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling {
+            tunnelFromUpstream(index, buffer, from: 0, to: count)
+            buffers.release(buffer)
+            return
+        }
         if exchange.pointee.state == .relaying || exchange.pointee.state == .draining {
             relay(index, buffer, from: 0, to: count)
             buffers.release(buffer)
@@ -443,8 +457,8 @@ extension Worker {
                 dropHeldAnswer(linkIndex)
                 return attemptFailed(index, .upstreamMalformed)
             case .complete(let length):
-                link.pointee.parser = ResponseParser()
-                if responseHead.status < 200 {
+                link.pointee.parser = ResponseParser(takesSwitch: exchange.pointee.tunnel != nil)
+                if responseHead.status < 200, responseHead.status != 101 {
                     exchange.pointee.upstreamSaid100 += 1
                     start += length
                     if exchange.pointee.upstreamSaid100 > Self.interimAnswersMax {
@@ -460,10 +474,13 @@ extension Worker {
                 link.pointee.heldBuffer = noIndex
                 link.pointee.heldLength = 0
                 link.pointee.heldCapacity = 0
-                let accepted = takeAnswerHead(index, UnsafePointer(base + start), isWhole: isWholeAnswer(count - start - length))
+                let isSwitch = responseHead.status == 101
+                let accepted = isSwitch ? takeSwitch(index, UnsafePointer(base + start)) : takeAnswerHead(index, UnsafePointer(base + start), isWhole: isWholeAnswer(count - start - length))
                 if accepted, exchanges.base[Int(index)].generation == generation {
                     let from = start + length
-                    if heldMemory != nil {
+                    if isSwitch {
+                        tunnelFromUpstream(index, buffer, base + from, count - from)
+                    } else if heldMemory != nil {
                         relayCopy(index, base + from, count - from)
                     } else {
                         relay(index, buffer, from: from, to: count)
@@ -492,6 +509,7 @@ extension Worker {
         guard link.pointee.state != .idle, index != noIndex else { return closeLink(linkIndex, reset: false) }
         if link.pointee.state == .securing { return attemptFailed(index, .upstreamTLS) }
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling { return tunnelUpstreamEnded(index, error: error) }
         if link.pointee.state == .connecting { return connected(linkIndex, error < 0 ? error : -ECONNRESET) }
         if exchange.pointee.state == .relaying {
             if exchange.pointee.upstreamFraming == .untilClose, error == 0 {

@@ -127,6 +127,7 @@ final class Worker {
     var realtimeOffset: UInt64 = 0
     var realtimeCheckedAt: UInt64 = 0
     var waitingCount = 0
+    var tunnelsOpen = 0
 
     init(options: WorkerOptions, shared: Shared, instance: UInt64) throws(PlanFailure) {
         index = options.index
