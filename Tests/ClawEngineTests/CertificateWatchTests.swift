@@ -68,7 +68,6 @@ import Testing
         var watch = CertificateWatch()
         try files.write("key", "garbage garbage")
         #expect(watch.look(files.now, inForce: inForce, now: 1) == nil)
-        _ = watch.look(files.now, inForce: inForce, now: 1)
         let bad = watch.look(files.now, inForce: inForce, now: 2)
         watch.refuse(try #require(bad))
         for now in 3..<9 { #expect(watch.look(files.now, inForce: inForce, now: UInt64(now)) == nil) }
