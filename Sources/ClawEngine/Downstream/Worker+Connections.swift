@@ -29,6 +29,7 @@ extension Worker {
         connection.pointee.generation = generation
         connection.pointee.fd = event.result
         connection.pointee.state = .reading
+        connection.pointee.listener = UInt8(truncatingIfNeeded: SlotToken(value: event.token).index)
         connection.pointee.peer = PeerAddress(fd: event.result)
         let token = SlotToken(.connection, generation: generation, index: UInt32(index))
         guard claw_attach(loop, event.result, token.value) >= 0 else {
