@@ -2,7 +2,7 @@
 //
 // claw_h2_feed goes through the bytes frame by frame: the guard looks at a frame's head first, then nghttp2 gets it, its callbacks append events, and
 // between two frames what they found wrong is carried out. Events and heads lie in memory of the thread, so that an idle session holds none of it;
-// measured with glibc, a session at rest is 27 KiB of heap, of which nghttp2 touches about 11 (its frame buffer is 16 KiB), and this file's part 1 KiB.
+// measured with glibc, a server's session at rest is 27.0 KiB of heap, 16 of them nghttp2's frame buffer and 1 ours.
 //
 // A stream of the caller (h2_stream) lives from the first HEADERS until nghttp2 has closed it and its last event was pulled.
 #include "claw_h2_inside.h"
@@ -331,6 +331,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         h2_charge_reset(h2, stream);
         h2_tell(h2, CLAW_H2_RESET, stream, stream->id, frame->rst_stream.error_code, 0, NULL, 0, 0);
         break;
+    case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) h2_guard_settings_taken(h2);
+        break;
     case NGHTTP2_GOAWAY:
         h2_tell(h2, CLAW_H2_GOAWAY, NULL, (uint32_t)frame->goaway.last_stream_id, frame->goaway.error_code, 0, NULL, 0, 0);
         break;
@@ -447,6 +450,7 @@ int32_t claw_h2_create(const claw_h2_options *options, claw_h2 **out) {
     if (options) h2->options = *options;
     complete(&h2->options);
     h2->preface_left = h2->options.is_client ? 0 : H2_PREFACE;
+    h2->peer_window = NGHTTP2_INITIAL_WINDOW_SIZE;
     h2->window_updates = WINDOW_UPDATES_AT_FIRST;
     h2_budget_start(&h2->resets, h2->options.resets_max, h2->options.resets_per_second);
     h2_budget_start(&h2->control, h2->options.control_max, h2->options.control_per_second);
@@ -493,6 +497,7 @@ static bool give(claw_h2 *h2, const uint8_t *bytes, size_t length) {
 
 /// A piece of the open frame's payload, from `bytes`; `head` bytes before it belong to it (a frame head in place).
 static bool give_payload(claw_h2 *h2, const uint8_t *bytes, size_t head, size_t length) {
+    if (h2->frame_type == NGHTTP2_SETTINGS && length == h2->frame_left) h2_guard_settings(h2);
     h2->frame_left -= (uint32_t)length;
     if (h2->frame_withheld) {
         for (size_t i = 0; i < length && h2->payload_have < sizeof h2->payload; i++) h2->payload[h2->payload_have++] = bytes[head + i];
@@ -583,3 +588,5 @@ int32_t claw_h2_is_over(const claw_h2 *h2) {
 
 const char *claw_h2_blame(const claw_h2 *h2) { return h2->blame; }
 uint32_t claw_h2_blame_code(const claw_h2 *h2) { return h2->blame_code; }
+uint32_t claw_h2_refused(const claw_h2 *h2) { return h2->refused; }
+uint32_t claw_h2_malformed(const claw_h2 *h2) { return h2->malformed; }

@@ -36,7 +36,8 @@ enum {
     CLAW_H2_DATA = 2,      // bytes/length: payload, in the fed bytes; claw_h2_consume gives the window back
     CLAW_H2_TRAILERS = 3,  // bytes/length: "name: value\r\n"… ; END follows
     CLAW_H2_END = 4,       // the peer ended its side of the stream
-    CLAW_H2_RESET = 5,     // the stream is over before both sides ended: error = RFC 9113 §7 code; by whom: flags & CLAW_H2_OURS
+    CLAW_H2_RESET = 5,     // the stream is over before both sides ended: error = RFC 9113 §7 code; by whom: flags & CLAW_H2_OURS.
+                           // None after the caller's own claw_h2_reset or claw_h2_enough, and the stream's user is forgotten after it
     CLAW_H2_GOAWAY = 6,    // the peer goes away: stream = last id it will serve, error = its code
     CLAW_H2_PONG = 7,      // the answer to claw_h2_ping
     CLAW_H2_INTERIM = 8    // client: a 1xx head, as HEAD
@@ -107,4 +108,7 @@ int32_t claw_h2_is_over(const claw_h2 *h2);
 const char *claw_h2_blame(const claw_h2 *h2);
 /// RFC 9113 §7 code sent with it.
 uint32_t claw_h2_blame_code(const claw_h2 *h2);
+/// Streams that no event tells of: refused above streams_max or after the final GOAWAY; and messages refused as malformed.
+uint32_t claw_h2_refused(const claw_h2 *h2);
+uint32_t claw_h2_malformed(const claw_h2 *h2);
 #endif
