@@ -237,6 +237,7 @@ void claw_h2_consume(claw_h2 *h2, uint32_t id, size_t bytes) {
 }
 
 // ---- nghttp2 calls these -----------------------------------------------------------------------
+// A callback that has noted the connection's end fails: nothing behind it is to be looked at.
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
     claw_h2 *h2 = context;
@@ -250,7 +251,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (h2->options.is_client) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (h2->live >= h2->options.streams_max || h2->final) {
         h2_refuse(h2, id);
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        return h2->doom ? NGHTTP2_ERR_CALLBACK_FAILURE : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     stream = h2_open(h2, id, 0);
     if (!stream) {
@@ -292,7 +293,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     } else {
         h2_tell(h2, CLAW_H2_DATA, stream, stream->id, 0, 0, bytes, 0, length);
     }
-    return 0;
+    return h2->doom ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static void on_ended(claw_h2 *h2, h2_stream *stream) {
@@ -344,7 +345,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     default: break;
     }
-    return 0;
+    return h2->doom ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /// Frames that nghttp2 answers with RST_STREAM by itself (a window beyond 2^31-1, §6.9.1).

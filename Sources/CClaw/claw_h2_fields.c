@@ -16,7 +16,7 @@ static const uint8_t *classes(void) {
             uint8_t is = 0;
             if (c && (digit || lower || upper || strchr(token_marks, c))) is |= TOKEN | (upper ? 0 : NAME);
             if (c == '\t' || (c >= 0x20 && c != 0x7f)) is |= VALUE;
-            if (c > 0x20 && c != 0x7f && c != '#') is |= PATH;
+            if (c > 0x20 && c < 0x7f && c != '#') is |= PATH;
             if (c && (digit || lower || upper || strchr(authority_marks, c))) is |= AUTHORITY;
             table[c] = is;
         }

@@ -186,7 +186,7 @@ import Testing
         (":path twice", get + [(":path", "/")]), ("a pseudo-header field behind a field", [("a", "b")] + get), (":status in a request", get + [(":status", "200")]),
         ("an unknown pseudo-header field", get + [(":extra", "1")]), (":path empty", replacing(":path", "")), (":path without slash", replacing(":path", "v1")),
         (":path absolute", replacing(":path", "http://example.com/")), (":path * for GET", replacing(":path", "*")), (":path with a space", replacing(":path", "/a b")),
-        (":path with a line", replacing(":path", "/a\r\nx: y")), (":path with NUL", replacing(":path", "/a\u{0}")), (":path with a fragment", replacing(":path", "/a#b")),
+        (":path with a line", replacing(":path", "/a\r\nx: y")), (":path with NUL", replacing(":path", "/a\u{0}")), (":path beyond ASCII", replacing(":path", "/ä")), (":path with a fragment", replacing(":path", "/a#b")),
         (":path with HTTP/1.1", replacing(":path", "/ HTTP/1.1\r\nhost: evil\r\n\r\n")), (":method empty", replacing(":method", "")),
         (":method with a space", replacing(":method", "GET /x")), (":method with a line", replacing(":method", "GET\r\n")), (":method with a colon", replacing(":method", "GE:T")),
         (":scheme ftp", replacing(":scheme", "ftp")), (":scheme with a line", replacing(":scheme", "http\r\n")), (":authority empty", replacing(":authority", "")),
