@@ -114,11 +114,11 @@ static const char *word_of(uint32_t code) {
 int32_t h2_conclude(claw_h2 *h2) {
     if (h2->over) return -EPROTO;
     uint32_t code = h2->doom ? h2->doom_code : NGHTTP2_NO_ERROR;
-    if (h2->doom) nghttp2_session_terminate_session(h2->session, code);
+    if (h2->doom && !h2->broken) nghttp2_session_terminate_session(h2->session, code);
     h2->blame = h2->doom;
     h2->blame_code = code; // replaced by the code of the GOAWAY that goes out
     h2->over = true;
-    if (!h2_last_words(h2)) h2->blame = "no_memory";
+    if (!h2->broken && !h2_last_words(h2)) h2->blame = "no_memory";
     if (!h2->blame) h2->blame = word_of(h2->blame_code);
     h2_block_drop(h2);
     return -EPROTO;
@@ -348,14 +348,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return h2->doom ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-/// Frames that nghttp2 answers with RST_STREAM by itself (a window beyond 2^31-1, §6.9.1).
+/// A window beyond 2^31-1 (§6.9.1) nghttp2 answers with RST_STREAM by itself. (Of what ends the connection it tells here, too, before it does.)
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int failed, void *context) {
-    (void)failed;
     claw_h2 *h2 = context;
-    if (!frame->hd.stream_id || has_ended_itself(h2)) return 0;
+    if (frame->hd.type != NGHTTP2_WINDOW_UPDATE || !frame->hd.stream_id || failed != NGHTTP2_ERR_FLOW_CONTROL) return 0;
     h2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (stream) h2_reset_ours(h2, stream, NGHTTP2_FLOW_CONTROL_ERROR, true);
-    return 0;
+    return h2->doom ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int on_stream_closed(nghttp2_session *session, int32_t id, uint32_t error, void *context) {
@@ -471,7 +470,8 @@ void claw_h2_destroy(claw_h2 *h2) {
     }
     h2_block_drop(h2);
     h2_output_release(h2);
-    nghttp2_session_del(h2->session);
+    // nghttp2 1.52 that ran out of memory half-way may free an item twice (a stream's DATA item whose queue could not grow): better lost than that.
+    if (!h2->broken) nghttp2_session_del(h2->session);
     while (h2->streams) forget(h2, h2->streams);
     free(h2->our_resets);
     free(h2->last_words);
@@ -490,8 +490,8 @@ static bool give(claw_h2 *h2, const uint8_t *bytes, size_t length) {
     switch (taken) {
     case NGHTTP2_ERR_BAD_CLIENT_MAGIC: h2_doom(h2, NGHTTP2_PROTOCOL_ERROR, "bad_preface"); break;
     case NGHTTP2_ERR_FLOODED: h2_doom(h2, NGHTTP2_ENHANCE_YOUR_CALM, "control_flood"); break;
-    case NGHTTP2_ERR_NOMEM: h2_doom(h2, NGHTTP2_INTERNAL_ERROR, "no_memory"); break;
-    default: h2_doom(h2, NGHTTP2_INTERNAL_ERROR, "internal_error");
+    case NGHTTP2_ERR_NOMEM: h2_doom(h2, NGHTTP2_INTERNAL_ERROR, "no_memory"); h2->broken = true; break;
+    default: h2_doom(h2, NGHTTP2_INTERNAL_ERROR, "internal_error"); h2->broken = true;
     }
     return false;
 }

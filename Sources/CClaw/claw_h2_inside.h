@@ -50,7 +50,6 @@ typedef struct h2_stream {
     bool end;            // the caller has no more than `offered`
     bool end_sent;
     bool enough;         // RST_STREAM(NO_ERROR) follows END_STREAM
-    bool tunnel;
 } h2_stream;
 
 /// The header block being read. `text` lies in the thread's scratch, or in `kept` while the block is spread over several calls.
@@ -98,6 +97,7 @@ struct claw_h2 {
     uint32_t blame_code;
     const char *doom;                    // noted inside a callback
     uint32_t doom_code;
+    bool broken;                         // nghttp2 failed half-way, for want of memory: it is only to be destroyed
     bool over, final, pinged, settings_patched;
     // Output: what this call produces.
     struct h2_output *output;

@@ -225,6 +225,7 @@ int32_t claw_h2_produce(claw_h2 *h2, size_t budget, claw_h2_piece *pieces, int32
         offset += pieces[i].length;
     }
     h2->pieces = NULL;
+    if (length < 0) h2->broken = true;
     if (length < 0) h2_doom(h2, NGHTTP2_INTERNAL_ERROR, length == NGHTTP2_ERR_NOMEM ? "no_memory" : "internal_error");
     return h2->piece_count;
 }

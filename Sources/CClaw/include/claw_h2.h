@@ -17,7 +17,7 @@ typedef struct claw_h2_options {
     uint32_t stream_window, connection_window;  // receive windows, ≤ 2^31-1
     uint32_t resets_max;             // streams that ended by a reset (theirs or ours) before the answer's head: budget …
     uint32_t resets_per_second;      // … which refills at this rate (needs claw_h2_clock)
-    uint32_t control_max;            // SETTINGS, PING, PRIORITY, WINDOW_UPDATE on nothing, empty DATA, unknown frames: the same
+    uint32_t control_max;            // SETTINGS, PING, GOAWAY, PRIORITY, empty DATA, unknown frames, frames on nothing, WINDOW_UPDATE beyond two a DATA frame sent: the same
     uint32_t control_per_second;
     uint32_t continuations_max;      // CONTINUATION frames of one header block
     uint32_t output_bytes_max;       // control bytes waiting to be produced; beyond: the connection ends
@@ -56,7 +56,7 @@ typedef struct claw_h2_event {
 } claw_h2_event;
 
 /// Takes received bytes, all of them. 0, or < 0 when the connection is over: what claw_h2_produce still gives (GOAWAY) is to be sent, then it is
-/// to be closed; claw_h2_blame says why. Events are to be pulled with claw_h2_next right after; they and what they point to are valid until the next
+/// to be closed; claw_h2_blame says why; the streams go with it, no RESET tells so. Events are to be pulled with claw_h2_next right after; they and what they point to are valid until the next
 /// call of claw_h2_feed on any session of this thread, or until the fed bytes go.
 ///
 /// Request text (server): "METHOD target HTTP/1.1\r\nhost: authority\r\n" + fields in order, names in lower case, one `cookie` line (RFC 9113 §8.2.3)
@@ -97,6 +97,7 @@ typedef struct claw_h2_piece {
     uint32_t ends, reserved;
 } claw_h2_piece;
 /// Produces up to `capacity` pieces and, roughly, up to `budget` bytes; streams take turns frame by frame. 0: nothing to send now.
+/// capacity ≥ 2; the budget may be exceeded by one frame (16 KiB). A stream that ends with its head gives a piece of length 0 behind that head.
 int32_t claw_h2_produce(claw_h2 *h2, size_t budget, claw_h2_piece *pieces, int32_t capacity);
 int32_t claw_h2_wants_write(const claw_h2 *h2);
 
