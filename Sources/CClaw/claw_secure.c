@@ -287,9 +287,10 @@ int32_t claw_secure_client(claw_loop *loop, int32_t fd, claw_tls *tls, const cha
     return 0;
 }
 
-/// Before each call into OpenSSL: its queue of errors is the thread's, and anybody may have left something there.
+/// Before each call into OpenSSL: its queue of errors is the thread's, and anybody may have left something there. Clearing an empty
+/// queue costs 840 instructions, a tenth of a small record's.
 static void enter(claw_secure *c) {
-    ERR_clear_error();
+    if (ERR_peek_error() != 0) ERR_clear_error();
     c->full = false;
     c->loop->secures->raw_reads_left = RAW_READS_PER_CALL;
 }
@@ -377,7 +378,9 @@ static void shaken(claw_secure *c, claw_socket *s, claw_batch *batch, int32_t re
 
 /// Whether there is a step to make, and time for it in this turn.
 static bool may_step(claw_secure *c, const claw_socket *s, const claw_batch *batch) {
-    bool news = !c->started || c->raw || c->raw_end || (s->flags & CLAW_SOCKET_WRITABLE);
+    // A server has nothing to do before the first bytes; OpenSSL's buffers (50 KiB) are not made for who says nothing.
+    bool first = !c->started && (!c->tls->server || c->early_length > 0);
+    bool news = first || c->raw || c->raw_end || (s->flags & CLAW_SOCKET_WRITABLE);
     if (!news) return false;
     struct claw_secures *all = c->loop->secures;
     uint64_t now = claw_clock();
@@ -447,6 +450,8 @@ static int64_t take(claw_secure *c, uint8_t *into, size_t length) {
         int error = SSL_get_error(c->ssl, result);
         if (error == SSL_ERROR_WANT_READ) {
             if (!c->own_bio) c->raw = false;
+            // A ticket or key update leaves OpenSSL with buffers for a whole handshake; it keeps them if something is in them.
+            if (c->pending == 0) SSL_free_buffers(c->ssl);
             break;
         } else if (error == SSL_ERROR_WANT_WRITE) {
             c->reader_writes = true;

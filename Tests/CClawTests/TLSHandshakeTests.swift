@@ -113,7 +113,7 @@ import Testing
         let bench = Bench(backend), settings = TLSSettings()
         let connections = try (0..<20).map { try bench.connection(token: 100 + UInt64($0)) }
         for (fd, peer) in connections {
-            #expect(claw_secure_server(bench.loop, fd, settings.tls) == 0)
+            #expect(settings.secureServer(bench.loop, fd) == 0)
             peer.write([22, 3, 1, 0, 200, 1])
         }
         for _ in 0..<5 { bench.wait(milliseconds: 5) }
@@ -142,14 +142,14 @@ import Testing
     func bytesReceivedBeforeTLSAreNotLost(_ backend: Backend) throws {
         let bench = Bench(backend), settings = TLSSettings()
         let (serverEnd, atServer) = try bench.connection(token: 1), (clientEnd, atClient) = try bench.connection(token: 2)
-        #expect(claw_secure_client(bench.loop, clientEnd, trusting.tls, "localhost") == 0)
+        #expect(trusting.secureClient(bench.loop, clientEnd, "localhost") == 0)
         bench.wait(milliseconds: 5)
         let hello = atClient.read(100)
         claw_receive(bench.loop, serverEnd, readable)
         atServer.write(Array("PROXY UNKNOWN\r\n".utf8) + hello)
         var got: [UInt8] = []
         #expect(bench.until { got += bench.receive(serverEnd, length: 200).1; return got.count == 115 })
-        #expect(got.withUnsafeBytes { claw_secure_server_after(bench.loop, serverEnd, settings.tls, $0.baseAddress! + 15, 100) } == 0)
+        #expect(settings.secureServer(bench.loop, serverEnd, after: Array(got[15...])) == 0)
         var done: [UInt64] = []
         #expect(bench.until {
             if let some = atClient.readSome() { atServer.write(some) }
@@ -272,7 +272,7 @@ import Testing
 
     private func clientHello(_ bench: Bench) throws -> [UInt8] {
         let (fd, peer) = try bench.connection(token: 77)
-        #expect(claw_secure_client(bench.loop, fd, trusting.tls, "localhost") == 0)
+        #expect(trusting.secureClient(bench.loop, fd, "localhost") == 0)
         bench.wait(milliseconds: 5)
         defer { claw_close(bench.loop, fd, 0) }
         _ = peer.ready(POLLIN)

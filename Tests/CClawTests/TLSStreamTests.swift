@@ -18,8 +18,8 @@ import Testing
         let clientEnd = claw_connect(bench.loop, &address, Wire.client), serverEnd = listener.accept()
         try #require(claw_attach(bench.loop, serverEnd, Wire.server) == 0)
         _ = try bench.next(CLAW_CONNECTED)
-        try #require(claw_secure_server(bench.loop, serverEnd, server.tls) == 0)
-        try #require(claw_secure_client(bench.loop, clientEnd, client.tls, "localhost") == 0)
+        try #require(server.secureServer(bench.loop, serverEnd) == 0)
+        try #require(client.secureClient(bench.loop, clientEnd, "localhost") == 0)
         for token in [Wire.server, Wire.client] { try #require(try bench.next(CLAW_SECURED, token: token).result == 0) }
         return (serverEnd, clientEnd)
     }
