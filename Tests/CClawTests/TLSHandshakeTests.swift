@@ -159,6 +159,45 @@ import Testing
         })
     }
 
+    @Test(arguments: Backend.real)
+    func aLongChainGoesThroughASmallBufferInSteps(_ backend: Backend) throws {
+        let wire = try Wire(Bench(backend), server: TLSSettings(server: [("long.pem", "server.key")]), client: trusting)
+        var small: Int32 = 2048
+        setsockopt(wire.serverEnd, SOL_SOCKET, SO_SNDBUF, &small, 4)
+        setsockopt(wire.atServer.fd, SOL_SOCKET, SO_RCVBUF, &small, 4)
+        wire.grain = 500
+        let results = try wire.shake()
+        #expect(results == (0, 0))
+        #expect(wire.toClient.count > 10_000)
+    }
+
+    @Test(arguments: Backend.real)
+    func aBitChangedAnywhereHarmsNobodyElse(_ backend: Backend) throws {
+        let bench = Bench(backend), server = TLSSettings(clients: CLAW_TLS_CLIENT_OPTIONAL)
+        let client = TLSSettings(clientTrusting: "ca.pem", pair: ("client.pem", "client.key"), alpn: CLAW_TLS_ALPN_H2)
+        var failed = 0
+        for round in 0..<150 {
+            let wire = try Wire(bench, server: server, client: client)
+            let at = round * 13
+            var passed = 0
+            wire.rewrite = { bytes in
+                defer { passed += bytes.count }
+                return bytes.indices.map { $0 + passed == at ? bytes[$0] ^ UInt8(1 << (round & 7)) : bytes[$0] }
+            }
+            claw_receive(bench.loop, wire.serverEnd, buffered)
+            for _ in 0..<12 { wire.carry(); bench.wait() }
+            for event in bench.take(CLAW_SECURED) where event.result != 0 { failed += 1 }
+            claw_close(bench.loop, wire.serverEnd, 0)
+            claw_close(bench.loop, wire.clientEnd, 0)
+            bench.forget()
+        }
+        #expect(failed > 50, "most changes are noticed within the handshake: \(failed)")
+        #expect(claw_handshakes(bench.loop) == 0)
+        let wire = try Wire(bench, server: server, client: client)
+        let results = try wire.shake()
+        #expect(results == (0, 0))
+    }
+
     // ---- names
 
     @Test(arguments: Backend.real)

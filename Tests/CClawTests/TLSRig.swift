@@ -38,6 +38,7 @@ enum Certificates {
     leaf impostor rogue /CN=localhost 'subjectAltName=DNS:localhost'
     leaf expired ca /CN=localhost 'subjectAltName=DNS:localhost' -1
     cat server.pem ca.pem > chained.pem
+    { cat server.pem; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do cat ca.pem; done; } > long.pem
     { cat server.pem; echo '-----BEGIN CERTIFICATE-----'; echo 'AAAA!'; echo '-----END CERTIFICATE-----'; } > torn.pem
     openssl ec -in server.key -aes256 -passout pass:secret -out locked.key
     openssl genrsa -out weak.key 1024; leaf weak ca /CN=localhost ''
