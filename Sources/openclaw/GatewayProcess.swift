@@ -34,18 +34,19 @@ struct GatewayProcess {
     }
 
     private func announce(_ configuration: Configuration, _ gateway: Gateway, _ admin: AdminServer, milliseconds: UInt64) {
-        let address = "\(configuration.server.listenAddress.contains(":") ? "[\(configuration.server.listenAddress)]" : configuration.server.listenAddress):\(gateway.port)"
+        let url = gateway.addresses.first?.url ?? "nowhere"
         let adminAddress = "\(configuration.server.admin.listenAddress):\(admin.port)"
-        operatorMessage("info", "serving on http://\(address), admin on http://\(adminAddress), \(gateway.backendName), \(gateway.workerTotal) workers, configuration \(configuration.version.prefix(12)), ready in \(milliseconds) ms")
+        operatorMessage("info", "serving on \(url), admin on http://\(adminAddress), \(gateway.backendName), \(gateway.workerTotal) workers, configuration \(configuration.version.prefix(12)), ready in \(milliseconds) ms")
+        for further in gateway.addresses.dropFirst() { operatorMessage("info", "listener \(further.name) is at \(further.url)") }
         guard case .demo = source else { return }
         let model = configuration.upstreams.first?.models.first?.alias ?? "gpt-4o-mini"
         let text = """
 
-            OpenClaw Gateway is serving on http://\(address)
+            OpenClaw Gateway is serving on \(url)
             upstream: \(mock == nil ? "OpenAI" : "the built-in mock model (set OPENAI_API_KEY to talk to OpenAI)")
 
             Stream a completion:
-              curl -N http://\(address)/v1/chat/completions -H 'content-type: application/json' \\
+              curl -N \(url)/v1/chat/completions -H 'content-type: application/json' \\
                 -d '{"model":"\(model)","stream":true,"messages":[{"role":"user","content":"Hello!"}]}'
 
             Metrics: http://\(adminAddress)/metrics   Health: http://\(adminAddress)/health   Status: http://\(adminAddress)/admin/status

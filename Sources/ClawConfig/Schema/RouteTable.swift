@@ -225,6 +225,6 @@ extension RouteMatch {
     /// No condition at all.
     var matchesAll: Bool {
         guard case .any = path else { return false }
-        return methods.isEmpty && hosts.isEmpty && headers.isEmpty && query.isEmpty && body.isEmpty
+        return methods.isEmpty && hosts.isEmpty && listeners.isEmpty && clientSubject == nil && clientName == nil && headers.isEmpty && query.isEmpty && body.isEmpty
     }
 }

@@ -25,6 +25,8 @@ extension Worker {
                 close(UInt32(at), reset: false)
             }
             sealTunnels()
+            for at in 0..<connections.touched where connections.base[at].state == .multiplexing { drainSession(UInt32(at)) }
+            flushEverything()
             for at in 0..<links.touched where links.base[at].state == .idle { closeLink(UInt32(at), reset: false) }
         }
         let deadline = claw_word_load(shared.drainDeadline)

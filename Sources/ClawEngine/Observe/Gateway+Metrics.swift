@@ -74,8 +74,8 @@ extension Gateway {
                 out.sample(Exposition.labels([("upstream_name", state.name), ("endpoint", endpoint.url)]), endpoint.isUsable ? 1 : 0)
             }
         }
-        out.begin("openclaw_upstream_connections_open", .gauge, "Connections to http:// endpoints, busy or idle.")
-        for state in states where state.endpoints.contains(where: { !$0.isTLS }) {
+        out.begin("openclaw_upstream_connections_open", .gauge, "Connections to endpoints without an egress proxy, busy or idle.")
+        for state in states where state.endpoints.contains(where: { !$0.isCurl }) {
             out.sample(Exposition.labels([("upstream_name", state.name)]), state.endpoints.reduce(0) { $0 &+ $1.links })
         }
     }

@@ -6,7 +6,7 @@ import CClaw
 enum Metric: UInt8, CaseIterable {
     case requests = 1, upstreamRequests, requestDuration, upstreamDuration, timeToFirstToken, interToken, overhead
     case tokens, upstreamErrors, fallbacks, loopLag, refused, clientDisconnects, connectionsAccepted
-    case upstreamConnections, streamsTruncated
+    case upstreamConnections, streamsTruncated, handshakes
     case tunnels, tunnelBytes, tunnelMessages
 
     enum Shape { case counter, fine, coarse }

@@ -60,6 +60,7 @@ extension Metric {
         case .connectionsAccepted: "openclaw_connections_accepted"
         case .upstreamConnections: "openclaw_upstream_connections"
         case .streamsTruncated: "openclaw_streams_truncated"
+        case .handshakes: "openclaw_tls_handshakes"
         case .tunnels: "openclaw_tunnels"
         case .tunnelBytes: "openclaw_tunnel_bytes"
         case .tunnelMessages: "openclaw_tunnel_messages"
@@ -84,6 +85,7 @@ extension Metric {
         case .connectionsAccepted: "Client connections accepted."
         case .upstreamConnections: "Connections opened to upstreams."
         case .streamsTruncated: "Answers that broke off after their beginning had gone out."
+        case .handshakes: "TLS handshakes with clients that came to a good end, by version and whether a session was resumed."
         case .tunnels: "Tunnels opened: requests that switched to WebSocket or another protocol."
         case .tunnelBytes: "Bytes that came through tunnels, by the side that sent them."
         case .tunnelMessages: "WebSocket messages that came through tunnels, by the side that sent them."
@@ -108,6 +110,7 @@ extension Metric {
         case .loopLag: ["worker"]
         case .refused: ["reason"]
         case .connectionsAccepted: ["listener"]
+        case .handshakes: ["version", "resumed"]
         case .clientDisconnects: []
         }
     }
@@ -117,7 +120,9 @@ extension Metric {
         func errorClass(_ raw: UInt16) -> String { Int(raw) < ErrorClass.names.count ? ErrorClass.names[Int(raw)].description : "other" }
         let values: [String] = switch self {
         case .loopLag: ["\(worker)"]
-        case .connectionsAccepted: ["data"]
+        // The listener of `listen_address` has always been called so here.
+        case .connectionsAccepted: [key.a <= 1 ? "data" : name(names.listeners, key.a)]
+        case .handshakes: [key.a == 13 ? "1.3" : "1.2", key.b == 0 ? "false" : "true"]
         case .clientDisconnects: []
         case _ where key.d == MetricPage.overflowMark: Array(repeating: "other", count: labelNames.count)
         case .requests: [name(names.routes, key.a), "\(key.b)", Self.methodName(key.c)]

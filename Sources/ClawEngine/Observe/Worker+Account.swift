@@ -83,6 +83,10 @@ extension Worker {
         text.put(number: UInt64(exchange.pointee.status))
         text.put(",\"error_class\":")
         writeErrorClass(exchange, last, &text)
+        if let refusal = exchange.pointee.refusal {
+            text.put(",\"reason\":")
+            text.put(json: UnsafeRawBufferPointer(start: refusal, count: strlen(refusal)), limit: 100)
+        }
         text.put(",\"latency_ms\":")
         text.put(milliseconds: latency)
         text.put(",\"ttft_ms\":")

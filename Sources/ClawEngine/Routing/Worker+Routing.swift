@@ -24,6 +24,7 @@ extension Worker {
 
     private func matchesHead(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
         if route.pointee.methods != 0, route.pointee.methods & (1 << UInt16(exchange.pointee.method.rawValue)) == 0 { return false }
+        if route.pointee.listeners != 0, !matchesListener(exchange, route) { return false }
         switch route.pointee.path {
         case .any: break
         case .exact(let text):
@@ -35,6 +36,7 @@ extension Worker {
             if !matchesTemplate(exchange.pointee.path, segments) { return false }
         }
         if route.pointee.hosts.count > 0, !matchesHost(exchange, route) { return false }
+        if route.pointee.hasClientConditions, !matchesClient(exchange, route) { return false }
         if route.pointee.headers.count > 0 {
             for at in 0..<route.pointee.headers.count where !matchesHeader(exchange, route.pointee.headers[at]) { return false }
         }
@@ -42,6 +44,41 @@ extension Worker {
             for at in 0..<route.pointee.query.count where !matchesQuery(exchange, route.pointee.query[at]) { return false }
         }
         return true
+    }
+
+    @inline(__always)
+    private func matchesListener(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
+        route.pointee.listeners & (1 << UInt64(connections.base[Int(exchange.pointee.connection)].listener & 63)) != 0
+    }
+
+    /// Conditions on the client's certificate. Without one, only `present: false` holds.
+    private func matchesClient(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
+        let certificate = connections.base[Int(exchange.pointee.connection)].clientCertificate
+        if let test = route.pointee.clientSubject {
+            let subject = certificate?.pointee.subject.raw
+            if !holds(test, anyOf: subject, separator: nil) { return false }
+        }
+        if let test = route.pointee.clientName {
+            let names = certificate?.pointee.names.raw
+            if !holds(test, anyOf: names, separator: UInt8(ascii: ",")) { return false }
+        }
+        return true
+    }
+
+    /// The test on a text, or on each part of it; an empty text is none.
+    private func holds(_ test: PlanTextTest, anyOf text: UnsafeRawBufferPointer?, separator: UInt8?) -> Bool {
+        let isPresent = text.map { $0.count > 0 } ?? false
+        if case .present(let wanted) = test { return wanted == isPresent }
+        guard isPresent, let text else { return false }
+        guard let separator else { return holds(test, text) }
+        var at = 0
+        while true {
+            var end = at
+            while end < text.count, text[end] != separator { end += 1 }
+            if end > at, holds(test, UnsafeRawBufferPointer(rebasing: text[at..<end])) { return true }
+            if end == text.count { return false }
+            at = end + 1
+        }
     }
 
     private func matchesTemplate(_ path: UnsafeRawBufferPointer, _ segments: List<PlanSegment>) -> Bool {

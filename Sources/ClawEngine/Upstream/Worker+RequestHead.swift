@@ -67,6 +67,8 @@ extension Worker {
             case .authorization, .xApiKey, .apiKey, .xGoogApiKey:
                 // A client's credentials are for the gateway. Only a plain API backend without a key of ours gets them.
                 if isModel || key >= 0 { continue }
+            case .secWebSocketKey:
+                if exchange.pointee.tunnel != nil { continue }
             case .secWebSocketProtocol:
                 if isModel || key >= 0 {
                     if !field.pointee.isNamedByConnection { writeProtocols(field, base, &writer) }
@@ -90,7 +92,7 @@ extension Worker {
             writer.put(byte: 13)
             writer.put(byte: 10)
         }
-        if let tunnel = exchange.pointee.tunnel { writeUpgrade(tunnel, &writer) }
+        if let tunnel = exchange.pointee.tunnel { writeUpgrade(exchange, tunnel, &writer) }
         if key >= 0 { writer.put(upstream.pointee.keys[Int(key)].pointee.headerLine) }
         writer.put(upstream.pointee.headerLines)
         writer.put("x-request-id: ")
@@ -104,13 +106,13 @@ extension Worker {
         writer.put(hex: nextRandom() | 1, digits: 16)
         writer.put(byte: 45)
         writer.put(hex: UInt64(exchange.pointee.traceFlags), digits: 2)
-        writer.put("\r\nvia: 1.1 openclaw-")
+        writer.put(exchange.pointee.stream == 0 ? "\r\nvia: 1.1 openclaw-" : "\r\nvia: 2.0 openclaw-")
         writer.put(hex: instance, digits: 16)
         writer.put("\r\n")
         if !isModel {
             writer.put("x-forwarded-for: ")
             write(connections.base[Int(exchange.pointee.connection)].peer, &writer)
-            writer.put("\r\nx-forwarded-proto: http\r\n")
+            writer.put(connections.base[Int(exchange.pointee.connection)].isSecure ? "\r\nx-forwarded-proto: https\r\n" : "\r\nx-forwarded-proto: http\r\n")
             if head.hostLength > 0 {
                 writer.put("x-forwarded-host: ")
                 writer.put(base + head.hostOffset, head.hostLength)
