@@ -118,14 +118,14 @@ extension Worker {
     private func follow(
         _ way: inout Tunnel.Way, _ tunnel: UnsafeMutablePointer<Tunnel>, _ bytes: UnsafePointer<UInt8>, _ count: Int
     ) -> (pass: Int, followed: Int) {
-        if way.isBroken || way.isEnded { return (0, count) }
-        guard tunnel.pointee.isWebSocket else { return (count, count) }
-        if way.sealCode != 0, !way.isSealed, !way.frames.isBetweenFrames {
+        let isShut = way.isSealed || way.isBroken || way.isEnded
+        guard tunnel.pointee.isWebSocket else { return (isShut ? 0 : count, count) }
+        if way.sealCode != 0, !isShut, !way.frames.isBetweenFrames {
             let pass = way.frames.follow(bytes, count, stopsBetweenFrames: true)
             return (pass, pass)
         }
         _ = way.frames.follow(bytes, count)
-        return (way.isSealed ? 0 : count, count)
+        return (isShut ? 0 : count, count)
     }
 
     private func count(_ way: inout Tunnel.Way, _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: Int, direction: UInt16) {
