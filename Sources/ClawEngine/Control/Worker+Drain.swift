@@ -24,8 +24,8 @@ extension Worker {
             for at in 0..<connections.touched where connections.base[at].state == .reading && connections.base[at].heldLength == 0 {
                 close(UInt32(at), reset: false)
             }
-            sealTunnels()
             for at in 0..<connections.touched where connections.base[at].state == .multiplexing { drainSession(UInt32(at)) }
+            sealTunnels()
             flushEverything()
             for at in 0..<links.touched where links.base[at].state == .idle { closeLink(UInt32(at), reset: false) }
         }

@@ -181,10 +181,8 @@ struct PlanEndpoint {
     var isLiteral: Bool
     /// Settings of TLS (claw_tls) when our own client does it.
     var tls: OpaquePointer?
-    /// The same, offering HTTP/1.1 alone: for tunnels.
+    /// The same, offering HTTP/1.1 alone: for what must switch protocols.
     var tlsHTTP1: OpaquePointer?
-    /// A connection of ours that speaks HTTP/1.1 can be had.
-    var takesTunnels: Bool
     /// What is sent as SNI and checked in the certificate, NUL behind it.
     var tlsName: Bytes
     /// h2 is spoken without asking (http:// with `protocol: http2`) or offered by ALPN.

@@ -73,6 +73,8 @@ struct PlanCompiler {
     var paths = PolicyPath.names
     var retained: [AnyObject] = []
     var rotationWords = 0
+    /// Settings of TLS towards upstreams, by name and version of HTTP.
+    var clientSettings: [String: OpaquePointer] = [:]
 
     static func jsonString(_ text: String) -> String {
         var out = "\""
@@ -138,7 +140,7 @@ struct PlanCompiler {
         if upstream.proxy == nil {
             if endpoint.isTLS {
                 tls = try settings(of: upstream, upstream.httpProtocol)
-                tlsHTTP1 = upstream.httpProtocol == .auto ? try settings(of: upstream, .http1) : tls
+                tlsHTTP1 = upstream.httpProtocol == .http1 ? tls : try settings(of: upstream, .http1)
             }
         } else {
             policy = try self.policy(of: upstream, connectTo: sni.map { "\($0):\(endpoint.port):\(bracketed):\(endpoint.port)" })
@@ -147,18 +149,19 @@ struct PlanCompiler {
             place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
             origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
-            address: address, isLiteral: isLiteral, tls: tls, tlsHTTP1: tlsHTTP1,
-            takesTunnels: policy == nil && upstream.httpProtocol != .http2, tlsName: memory.text(sni ?? endpoint.host),
+            address: address, isLiteral: isLiteral, tls: tls, tlsHTTP1: tlsHTTP1, tlsName: memory.text(sni ?? endpoint.host),
             speaksHTTP2: policy == nil && (upstream.httpProtocol == .http2 || (tls != nil && upstream.httpProtocol == .auto)), policy: policy)
     }
 
-    private mutating func settings(of upstream: Upstream, _ httpProtocol: Upstream.HTTPProtocol) throws(PlanFailure) -> OpaquePointer {
+    private mutating func settings(of upstream: Upstream, _ version: Upstream.HTTPProtocol) throws(PlanFailure) -> OpaquePointer {
+        let key = "\(upstream.name) \(version)"
+        if let made = clientSettings[key] { return made }
         var options = claw_tls_client_options()
         options.ca_file = pointer(upstream.tls.caFile)
         options.client_certificate = pointer(upstream.tls.clientCertificate)
         options.client_key = pointer(upstream.tls.clientKey)
         options.insecure_skip_verify = upstream.tls.insecureSkipVerify ? 1 : 0
-        options.alpn = switch httpProtocol {
+        options.alpn = switch version {
         case .auto: UInt32(CLAW_TLS_ALPN_H2) | UInt32(CLAW_TLS_ALPN_HTTP1)
         case .http1: UInt32(CLAW_TLS_ALPN_HTTP1)
         case .http2: UInt32(CLAW_TLS_ALPN_H2)
@@ -171,6 +174,7 @@ struct PlanCompiler {
             throw PlanFailure(description: "upstreams.\(upstream.name).tls: \(words)")
         }
         memory.own(made) { claw_tls_release($0) }
+        clientSettings[key] = made
         return made
     }
 

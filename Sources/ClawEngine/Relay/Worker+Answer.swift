@@ -313,7 +313,7 @@ extension Worker {
         case .draining: text.put("the gateway is shutting down")
         case .upstreamPending: text.put("too many requests wait for this upstream")
         case .upgradeNotAllowed: text.put("no tunnel for this protocol here (routes[].upgrade)")
-        case .upstreamCannotSwitch: text.put("this upstream did not switch protocols, or cannot (through upstreams.*.proxy, or with protocol: http2)")
+        case .upstreamCannotSwitch: text.put("this upstream did not switch protocols, or cannot (it goes through upstreams.*.proxy, or is spoken to in HTTP/2 without TLS)")
         case .buffersExhausted: text.put("all buffers are in use")
         }
         if message.count > 0 {

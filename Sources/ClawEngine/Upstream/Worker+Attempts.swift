@@ -38,7 +38,7 @@ extension Worker {
         let endpoints = upstream.pointee.endpoints
         let endpoint = endpoints.count == 1 ? endpoints[0] : endpoints[pickEndpoint(endpoints)]
         exchange.pointee.endpoint = endpoint
-        if exchange.pointee.tunnel != nil, !endpoint.pointee.takesTunnels { return attemptFailed(index, .upstreamCannotSwitch) }
+        if exchange.pointee.tunnel != nil, endpoint.pointee.policy != nil || (endpoint.pointee.tls == nil && endpoint.pointee.speaksHTTP2) { return attemptFailed(index, .upstreamCannotSwitch) }
         if endpoint.pointee.policy != nil { startTransfer(index) } else { startDirect(index, fresh: false) }
     }
 

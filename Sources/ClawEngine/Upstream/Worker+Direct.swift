@@ -19,8 +19,7 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
         let state = self.endpoint(endpoint.pointee.place)
-        // A tunnel takes a whole connection of HTTP/1.1.
-        let isMultiplexed = endpoint.pointee.speaksHTTP2 && !state.pointee.prefersHTTP1 && exchange.pointee.tunnel == nil
+        let isMultiplexed = speaksHTTP2(exchange)
         if exchange.pointee.streamsBody, !isMultiplexed { return attemptFailed(index, .upstreamProtocol) }
         if isMultiplexed {
             if joinSession(index, state, fresh: fresh) { return }
@@ -129,7 +128,7 @@ extension Worker {
         exchange.pointee.link = UInt32(at)
         let state = endpoint(Int(link.pointee.place))
         state.pointee.open += 1
-        if exchange.pointee.endpoint.unsafelyUnwrapped.pointee.speaksHTTP2, !state.pointee.prefersHTTP1, exchange.pointee.tunnel == nil {
+        if speaksHTTP2(exchange) {
             state.pointee.isOpening = true
             link.pointee.isAwaited = true
         }
@@ -190,15 +189,19 @@ extension Worker {
         attemptFailed(index, .upstreamConnect)
     }
 
+    /// Is this attempt to go over HTTP/2, as far as is known? What switches protocols needs a connection of its own.
+    private func speaksHTTP2(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
+        return endpoint.pointee.speaksHTTP2 && exchange.pointee.tunnel == nil && !self.endpoint(endpoint.pointee.place).pointee.prefersHTTP1
+    }
+
     /// Over TLS the handshake comes first.
     private func secure(_ linkIndex: UInt32) {
         let link = links.base + Int(linkIndex)
         let index = link.pointee.exchange
         let endpoint = exchanges.base[Int(index)].endpoint.unsafelyUnwrapped
-        let isTunnel = exchanges.base[Int(index)].tunnel != nil
-        guard let tls = isTunnel ? endpoint.pointee.tlsHTTP1 : endpoint.pointee.tls else {
-            return linkIsOpen(linkIndex, speaksHTTP2: endpoint.pointee.speaksHTTP2 && !isTunnel)
-        }
+        let tls = exchanges.base[Int(index)].tunnel == nil ? endpoint.pointee.tls : endpoint.pointee.tlsHTTP1
+        guard let tls else { return linkIsOpen(linkIndex, speaksHTTP2: endpoint.pointee.speaksHTTP2) }
         link.pointee.state = .securing
         let name = UnsafeRawPointer(endpoint.pointee.tlsName.base).assumingMemoryBound(to: CChar.self)
         guard claw_secure_client(loop, link.pointee.fd, tls, name) == 0 else { return attemptFailed(index, .upstreamTLS) }

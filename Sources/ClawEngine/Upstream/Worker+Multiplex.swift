@@ -388,7 +388,7 @@ extension Worker {
                     attemptFailed(index, .upstreamReset)
                 }
             case .relaying: attemptFailed(index, .upstreamTruncated)
-            case .free, .receiving, .draining, .tunnelling: break
+            case .free, .receiving, .tunnelling, .draining: break
             }
         }
         if link.pointee.generation == generation { closeLink(linkIndex, reset: false) }
