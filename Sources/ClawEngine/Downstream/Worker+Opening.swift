@@ -16,8 +16,8 @@ extension Worker {
     func open(_ index: UInt32) {
         let connection = connections.base + Int(index)
         let listener = listener(of: connection)
+        connection.pointee.state = .introducing
         if listener.pointee.hasProxyHeader {
-            connection.pointee.state = .introducing
             timers.set(connectionTimers + Int(index), now + plan.pointee.handshakeTimeout)
             return receive(index, CLAW_RECEIVE_READABLE)
         }

@@ -37,6 +37,7 @@ struct Plan {
     var tunnelIdle: UInt64
     var requestsPerConnectionMax: Int
     var handshakeTimeout: UInt64
+    /// A worker's share of `server.max_handshakes`.
     var handshakesMax: Int
     var http2: HTTP2
     var logSample: Double

@@ -52,7 +52,7 @@ final class PlanOwner: @unchecked Sendable {
             bodyTimeout: configuration.server.bodyTimeoutNanoseconds, writeTimeout: configuration.server.writeTimeoutNanoseconds,
             ssePing: configuration.server.ssePingNanoseconds, tunnelIdle: configuration.server.tunnelIdleNanoseconds,
             requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
-            handshakeTimeout: configuration.server.handshakeTimeoutNanoseconds, handshakesMax: configuration.server.handshakesMax,
+            handshakeTimeout: configuration.server.handshakeTimeoutNanoseconds, handshakesMax: max(1, configuration.server.handshakesMax / workers),
             http2: configuration.server.http2,
             logSample: configuration.logging.sample, logFormatIsText: configuration.logging.format == .text,
             inFlight: UnsafeMutableRawPointer(inFlight).assumingMemoryBound(to: UInt64.self),
