@@ -21,8 +21,13 @@ extension Worker {
                 _ = claw_accept_stop(loop, listener)
                 _ = claw_os_close(listener)
             }
-            for at in 0..<connections.touched where connections.base[at].state == .reading && connections.base[at].heldLength == 0 {
-                close(UInt32(at), reset: false)
+            for at in 0..<connections.touched {
+                switch connections.base[at].state {
+                case .reading where connections.base[at].heldLength == 0: close(UInt32(at), reset: false)
+                // Nobody has asked for anything there yet, and a handshake may take longer than the drain.
+                case .introducing, .securing: close(UInt32(at), reset: false)
+                default: break
+                }
             }
             for at in 0..<connections.touched where connections.base[at].state == .multiplexing { drainSession(UInt32(at)) }
             sealTunnels()
