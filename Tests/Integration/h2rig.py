@@ -276,10 +276,9 @@ class StandIn:
     """nghttpx in front of the upstream, clear and TLS."""
 
     def __init__(self, upstream, certificate, key):
-        self.ports = []
-        for _ in range(2):
-            with socket.create_server(("127.0.0.1", 0)) as one:
-                self.ports.append(one.getsockname()[1])
+        first = 20000 + os.getpid() % 1000 * 10 + StandIn.made * 2  # below the ports that connections get
+        StandIn.made += 1
+        self.ports = [first, first + 1]
         self.process = subprocess.Popen(
             ["nghttpx", f"-f127.0.0.1,{self.ports[0]};no-tls", f"-f127.0.0.1,{self.ports[1]}", f"-b127.0.0.1,{upstream}", "--errorlog-file=/dev/null", "-LFATAL", str(key), str(certificate)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -292,7 +291,7 @@ class StandIn:
         except OSError:
             return False
 
-    is_alive = True
+    made, is_alive = 0, True
 
     def stop(self):
         self.process.terminate()
@@ -325,14 +324,14 @@ def door(request, transport, authority, trust, doors, stand_ins):
         return stand_in
     gateway = request.getfixturevalue("gateway")
 
-    def make(http2=None, server=None, **pieces):
-        server = dict(server or {})
+    def make(http2=None, server=None, raw=None, **pieces):
+        server = dict(raw["server"] if raw else server or {})
         if http2:
             server["http2"] = http2
         if transport == "tls":
             certificate, key = authority.issue("localhost")
             server["tls"] = {"certificate": str(certificate), "key": str(key)}
-        one = gateway(server=server, **pieces)
+        one = gateway(raw={**raw, "server": server}, **pieces) if raw else gateway(server=server, **pieces)
         if one.port not in doors or doors[one.port].gateway is not one:
             doors[one.port] = Door(one, Target(one.port, trust if transport == "tls" else None))
         return doors[one.port]
