@@ -1,7 +1,7 @@
 // The epoll backend. A stream is registered once, edge-triggered for both directions, and never
 // touched again: what the edges said is kept in its record, and the reads are done here when
 // its receive mode asks for them. Listeners and foreign descriptors are level-triggered.
-#include "claw_inside.h"
+#include "claw_secure.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -123,6 +123,10 @@ static void serve(claw_loop *loop, int32_t fd, claw_batch *batch) {
     case CLAW_KIND_FOREIGN: if (!claw_foreign_serve(s, fd, batch)) claw_ready(loop, fd); return;
     case CLAW_KIND_STREAM: case CLAW_KIND_CONNECTING: break;
     default: return;
+    }
+    if (s->flags & CLAW_SOCKET_SECURE) {
+        claw_secure_serve(loop, s, fd, batch);
+        return;
     }
     if (!claw_socket_notices(loop, s, fd, batch)) {
         claw_ready(loop, fd);

@@ -31,6 +31,7 @@ enum {
     CLAW_SOCKET_WRITABLE = 1 << 8,     // WRITABLE is to be surfaced
     CLAW_SOCKET_CONNECTED = 1 << 9,    // the outcome of connecting is to be surfaced; `error` holds it
     CLAW_SOCKET_FLOWING = 1 << 10,     // the last buffer was full: more than one may be read in a wait
+    CLAW_SOCKET_SECURE = 1 << 11,      // under TLS: claw_secure.h has the rest of it
 };
 
 typedef struct claw_socket {
@@ -87,6 +88,7 @@ typedef struct claw_backend {
 } claw_backend;
 
 struct claw_resolver;
+struct claw_secures;
 
 struct claw_loop {
     const claw_backend *backend;
@@ -102,6 +104,7 @@ struct claw_loop {
     bool woken;                     // a WOKEN event is to be surfaced
     bool resolved;                  // the resolver has answers to surface
     struct claw_resolver *resolver; // NULL until first used
+    struct claw_secures *secures;   // TLS; NULL until first used
     void *state;                    // the backend's own
 };
 enum { CLAW_WAKE_USER = 1, CLAW_WAKE_RESOLVER = 2 };

@@ -1,7 +1,7 @@
 // The loop as its callers see it: checks arguments, keeps the token of each descriptor, and hands
 // on to the backend. Waiting is here too, with what is common to all backends: waking, names,
 // listeners that sleep and sockets that wait for a buffer.
-#include "claw_inside.h"
+#include "claw_secure.h"
 #include <errno.h>
 #include <sys/socket.h>
 #include <stdlib.h>
@@ -90,6 +90,7 @@ void claw_loop_destroy(claw_loop *loop) {
     claw_resolver_destroy(loop);
     for (int32_t fd = 0; fd <= loop->sockets_highest; fd++)
         if (claw_stream_at(loop, fd) != NULL) claw_close(loop, fd, 0);
+    claw_secure_destroy(loop);
     loop->backend->destroy(loop);
     loop_free(loop);
 }
@@ -132,6 +133,7 @@ static int32_t wait_turn(claw_loop *loop, claw_batch *batch, int64_t timeout_ns)
     if (loop->lists[CLAW_LIST_PAUSED].count > 0) timeout_ns = claw_accept_resume(loop, timeout_ns);
     if (loop->lists[CLAW_LIST_STARVED].count > 0 && !claw_pool_empty(&loop->pool))
         while (loop->lists[CLAW_LIST_STARVED].count > 0) claw_ready(loop, loop->lists[CLAW_LIST_STARVED].first);
+    if (loop->secures != NULL) claw_secure_turn(loop);
     int32_t result = loop->backend->wait(loop, batch, batch->count > 0 ? 0 : timeout_ns);
     if (loop->woken || loop->resolved) surface_common(loop, batch);
     return result;
@@ -158,6 +160,8 @@ int32_t claw_loop_wait(claw_loop *loop, claw_event *events, int32_t capacity, in
 }
 
 // ---- sockets -------------------------------------------------------------------------------
+
+static inline bool is_secure(const claw_loop *loop, int32_t fd) { return loop->sockets[fd].flags & CLAW_SOCKET_SECURE; }
 
 int32_t claw_accept_start(claw_loop *loop, int32_t fd, uint64_t token) {
     claw_socket *s = claw_socket_at(loop, fd);
@@ -214,12 +218,14 @@ int32_t claw_receive(claw_loop *loop, int32_t fd, uint32_t mode) {
 int64_t claw_recv(claw_loop *loop, int32_t fd, void *into, size_t length) {
     if (claw_stream_at(loop, fd) == NULL) return -EBADF;
     if (length == 0) return -EINVAL;
+    if (is_secure(loop, fd)) return claw_secure_recv(loop, fd, into, length);
     return loop->backend->recv(loop, fd, into, length);
 }
 
 int32_t claw_receive_at_least(claw_loop *loop, int32_t fd, uint32_t bytes) {
     if (claw_stream_at(loop, fd) == NULL) return -EBADF;
-    if (claw_loop_backend(loop) == CLAW_BACKEND_PLAYED) return 0;
+    // Under TLS the kernel's count of bytes says nothing of ours: OpenSSL may hold the greater part of the last record.
+    if (claw_loop_backend(loop) == CLAW_BACKEND_PLAYED || is_secure(loop, fd)) return 0;
     int value = bytes > INT32_MAX ? INT32_MAX : (int)bytes;
     return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value) == 0 ? 0 : -errno;
 }
@@ -227,16 +233,19 @@ int32_t claw_receive_at_least(claw_loop *loop, int32_t fd, uint32_t bytes) {
 int64_t claw_send(claw_loop *loop, int32_t fd, const claw_slice *slices, int32_t count) {
     if (claw_stream_at(loop, fd) == NULL) return -EBADF;
     if (count <= 0 || count > CLAW_SEND_SLICES_MAX) return count == 0 ? 0 : -EINVAL;
+    if (is_secure(loop, fd)) return claw_secure_send(loop, fd, slices, count);
     return loop->backend->send(loop, fd, slices, count);
 }
 
 int32_t claw_shutdown_send(claw_loop *loop, int32_t fd) {
     if (claw_stream_at(loop, fd) == NULL) return -EBADF;
+    if (is_secure(loop, fd)) return claw_secure_shutdown_send(loop, fd);
     return loop->backend->shutdown_send(loop, fd);
 }
 
 int32_t claw_close(claw_loop *loop, int32_t fd, int32_t reset) {
     if (claw_stream_at(loop, fd) == NULL) return -EBADF;
+    if (is_secure(loop, fd)) claw_secure_close(loop, fd, reset != 0);
     loop->backend->close(loop, fd, reset != 0);
     claw_socket_end(loop, fd);
     return 0;

@@ -1,6 +1,6 @@
 // The socket table and what both kernel backends do alike: lists of records, opening, sending and
 // reading without blocking, and surfacing the notices of a stream that are not bytes.
-#include "claw_inside.h"
+#include "claw_secure.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -144,6 +144,7 @@ void claw_socket_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask
     if (mask & (POLLRDHUP | POLLHUP)) s->flags |= CLAW_SOCKET_ENDING;
     if ((mask & (POLLOUT | POLLERR | POLLHUP)) && (s->flags & CLAW_SOCKET_WANTS_WRITE))
         s->flags = (uint16_t)((s->flags | CLAW_SOCKET_WRITABLE) & ~CLAW_SOCKET_WANTS_WRITE);
+    if (s->flags & CLAW_SOCKET_SECURE) claw_secure_note(loop, s, fd, mask);
     claw_ready(loop, fd);
 }
 

@@ -12,6 +12,7 @@
 // Switching receiving off leaves the receive in flight, because many pauses end before anything comes;
 // the first bytes that do come are held, not surfaced, and only then is the receive cancelled.
 #include "claw_ring.h"
+#include "claw_secure.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -90,7 +91,22 @@ static bool arm_stream(claw_loop *loop, claw_socket *s, int32_t fd) {
     return true;
 }
 
+/// A secure socket reads for itself when a poll says so: its records lie where OpenSSL wants them, not in lent buffers.
+static bool arm_secure(claw_loop *loop, claw_socket *s, int32_t fd) {
+    if ((s->flags & CLAW_SOCKET_WANTS_WRITE) && !(s->armed & ARMED_WRITE))
+        if (!claw_arm_poll(loop, s, fd, OP_POLL_WRITE, ARMED_WRITE, POLLOUT)) return false;
+    if (claw_secure_wants_read(loop, s, fd))
+        return (s->armed & ARMED_READ) || claw_arm_poll(loop, s, fd, OP_POLL_READ, ARMED_READ, POLLIN | POLLRDHUP);
+    bool unread = s->mode == CLAW_RECEIVE_READABLE && (s->flags & CLAW_SOCKET_READABLE);
+    return s->mode != CLAW_RECEIVE_OFF && !unread ? true : arm_hangup(loop, s, fd);
+}
+
 static void serve_stream(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch *batch, bool arming) {
+    if (s->flags & CLAW_SOCKET_SECURE) {
+        claw_secure_serve(loop, s, fd, batch);
+        if (!arming || !arm_secure(loop, s, fd)) claw_ready(loop, fd);
+        return;
+    }
     bool behind = !(s->armed & ARMED_RECEIVE) && (holds(s) || (s->armed & SAW_END));
     if (behind && s->mode == CLAW_RECEIVE_READABLE && !(s->flags & CLAW_SOCKET_OVER)) s->flags |= CLAW_SOCKET_READABLE;
     bool whole = claw_socket_notices(loop, s, fd, batch);
@@ -231,7 +247,7 @@ static int32_t turn(claw_loop *loop, claw_batch *batch, int64_t timeout_ns) {
     claw_ring_lend(loop);
     if (!state->wake_armed) claw_arm_wake(loop);
     serve_list(loop, batch, true);
-    result = claw_ring_enter(state, batch->count > 0 ? 0 : timeout_ns);
+    result = claw_ring_enter(state, batch->count > 0 || claw_secure_busy(loop) ? 0 : timeout_ns);
     unsigned head, taken = 0;
     struct io_uring_cqe *cqe;
     io_uring_for_each_cqe(&state->ring, head, cqe) {

@@ -51,6 +51,8 @@ public struct Server: Sendable {
     /// Time to receive a complete body (`body_timeout_seconds`) and to make progress writing (`write_timeout_seconds`).
     public var bodyTimeoutNanoseconds: UInt64 = 60_000_000_000
     public var writeTimeoutNanoseconds: UInt64 = 60_000_000_000
+    /// A tunnel (WebSocket) through which nothing moves either way for so long is closed (`tunnel_idle_seconds`).
+    public var tunnelIdleNanoseconds: UInt64 = 300_000_000_000
     /// `: ping` comments while a model thinks (`sse_ping_seconds`); 0: none.
     public var ssePingNanoseconds: UInt64 = 0
     /// Pipelined requests answered per connection before it is closed politely (`max_requests_per_connection`); 0: no limit.
@@ -264,6 +266,8 @@ public struct Route: Sendable {
     public var retries = Retries()
     /// Path prefix taken off before the rest is joined to an `http` upstream's base path (`strip_prefix`).
     public var stripPrefix: String?
+    /// Protocols a request may switch to (`upgrade`), lower case; empty: none, such requests go on as plain HTTP.
+    public var upgrades = ["websocket"]
     public init(id: String) { self.id = id }
 }
 

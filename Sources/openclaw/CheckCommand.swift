@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClawConfig
+import ClawEngine
 import Glibc
 
 /// `openclaw check`: reads a file as `serve` would and says everything that is wrong with it.
@@ -26,6 +27,10 @@ struct Check: ParsableCommand {
         let result = loadConfiguration(path: file ?? config, environment: environment())
         for issue in result.issues { _ = "\(issue.severity == .warning ? "warning: " : "")\(issue)\n".withCString { write(2, $0, strlen($0)) } }
         guard let configuration = result.configuration else { throw ExitCode(78) }
+        if let problem = Gateway.problem(with: configuration) {
+            _ = "\(configuration.path): \(problem)\n".withCString { write(2, $0, strlen($0)) }
+            throw ExitCode(78)
+        }
         if show { print(configuration.maskedJSON) } else { print("ok: \(configuration.path), version \(configuration.version.prefix(12))") }
     }
 }

@@ -6,7 +6,11 @@ import Glibc
 
 /// The gateway process itself: loads the configuration, starts the gateway and its admin listener, and then serves signals until it has ended.
 struct GatewayProcess {
-    enum Source { case file(String), demo }
+    enum Source {
+        case file(String), demo
+        /// Empty for the demo, which has no file.
+        var path: String { if case .file(let path) = self { path } else { "" } }
+    }
     let source: Source
     private var mock: MockServer?
 
@@ -34,18 +38,19 @@ struct GatewayProcess {
     }
 
     private func announce(_ configuration: Configuration, _ gateway: Gateway, _ admin: AdminServer, milliseconds: UInt64) {
-        let address = "\(configuration.server.listenAddress.contains(":") ? "[\(configuration.server.listenAddress)]" : configuration.server.listenAddress):\(gateway.port)"
+        let url = gateway.addresses.first?.url ?? "nowhere"
         let adminAddress = "\(configuration.server.admin.listenAddress):\(admin.port)"
-        operatorMessage("info", "serving on http://\(address), admin on http://\(adminAddress), \(gateway.backendName), \(gateway.workerTotal) workers, configuration \(configuration.version.prefix(12)), ready in \(milliseconds) ms")
+        operatorMessage("info", "serving on \(url), admin on http://\(adminAddress), \(gateway.backendName), \(gateway.workerTotal) workers, configuration \(configuration.version.prefix(12)), ready in \(milliseconds) ms")
+        for further in gateway.addresses.dropFirst() { operatorMessage("info", "listener \(further.name) is at \(further.url)") }
         guard case .demo = source else { return }
         let model = configuration.upstreams.first?.models.first?.alias ?? "gpt-4o-mini"
         let text = """
 
-            OpenClaw Gateway is serving on http://\(address)
+            OpenClaw Gateway is serving on \(url)
             upstream: \(mock == nil ? "OpenAI" : "the built-in mock model (set OPENAI_API_KEY to talk to OpenAI)")
 
             Stream a completion:
-              curl -N http://\(address)/v1/chat/completions -H 'content-type: application/json' \\
+              curl -N \(url)/v1/chat/completions -H 'content-type: application/json' \\
                 -d '{"model":"\(model)","stream":true,"messages":[{"role":"user","content":"Hello!"}]}'
 
             Metrics: http://\(adminAddress)/metrics   Health: http://\(adminAddress)/health   Status: http://\(adminAddress)/admin/status
@@ -101,7 +106,7 @@ struct GatewayProcess {
     // MARK: signals
 
     private func serveSignals(_ gateway: Gateway, _ admin: AdminServer) -> Int32 {
-        var watched = FileStamp(source)
+        var watched = FileStamp(source.path)
         while true {
             let signal = claw_signals_wait(gateway.isDraining ? 50_000_000 : 1_000_000_000)
             switch signal {
@@ -114,8 +119,9 @@ struct GatewayProcess {
             default: break
             }
             gateway.collectPlans()
+            if !gateway.isDraining { gateway.lookAtCertificates() }
             if gateway.configuration.server.watchConfig, !gateway.isDraining {
-                let stamp = FileStamp(source)
+                let stamp = FileStamp(source.path)
                 if stamp != watched {
                     watched = stamp
                     _ = reload(gateway, source)
@@ -150,21 +156,6 @@ func reload(_ gateway: Gateway, _ source: GatewayProcess.Source) -> String? {
 
 func report(_ issues: [ConfigurationIssue]) {
     for issue in issues { operatorMessage(issue.severity == .error ? "error" : "warn", "\(issue)") }
-}
-
-/// What tells that a file was changed: its time, size and place.
-struct FileStamp: Equatable {
-    var seconds = 0, nanoseconds = 0, size = 0
-    var inode: UInt = 0
-    init(_ source: GatewayProcess.Source) {
-        guard case .file(let path) = source else { return }
-        var status = stat()
-        guard stat(path, &status) == 0 else { return }
-        seconds = status.st_mtim.tv_sec
-        nanoseconds = status.st_mtim.tv_nsec
-        size = Int(status.st_size)
-        inode = UInt(status.st_ino)
-    }
 }
 
 /// The process's environment variables.

@@ -77,6 +77,9 @@ final class Bench {
         return found
     }
 
+    /// Takes one event out.
+    func remove(_ at: Int) -> claw_event { events.remove(at: at) }
+
     func forget() { events.removeAll(keepingCapacity: true) }
 
     /// The bytes of a RECEIVED event; gives the buffer back.

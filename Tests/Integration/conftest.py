@@ -139,7 +139,7 @@ class Gateway:
 
     def _ready(self):
         text = self.error_path.read_text(errors="replace")
-        found = re.search(r"serving on https?://(.+?):(\d+), admin on https?://.+?:(\d+), (\w+),", text)
+        found = re.search(r"serving on https?://(.+?):(\d+), admin on http://.+?:(\d+), (\w+),", text)
         assert found or self.process.poll() is None, f"the gateway ended with {self.process.returncode}: {text}"
         return found
 

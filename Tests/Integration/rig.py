@@ -76,7 +76,7 @@ class Gateway:
         temporary.replace(self.file)
 
     def wait_ready(self, start: int = 0) -> None:
-        ready = self.messages.wait(r"serving on http://([^ ]+):(\d+), admin on http://[^ ]+:(\d+), (\w+)", start=start)
+        ready = self.messages.wait(r"serving on https?://([^ ]+):(\d+), admin on http://[^ ]+:(\d+), (\w+)", start=start)
         self.port, self.admin_port = int(ready[2]), int(ready[3])
         assert ready[4] == self.backend, f"wanted {self.backend}, serves with {ready[4]}"
 

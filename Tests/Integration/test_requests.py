@@ -289,8 +289,10 @@ def test_H1_23_the_error_is_readable_though_the_body_was_sent_at_once(gateway, r
     [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw==")],
     [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")],
     [("Connection", "upgrade"), ("Upgrade", "foo")], [("Upgrade", "websocket")]])
-def test_H1_24_an_upgrade_stays_http_1_1(recorded, recorder, fields):
-    with recorded.client() as client:
+def test_H1_24_an_upgrade_that_is_not_enabled_stays_http_1_1(gateway, recorder, fields):
+    closed = gateway.configuration(plain=recorder.url)
+    closed["routes"][0]["upgrade"] = [] if ("Connection", "Upgrade") in fields else ["websocket"]
+    with gateway(raw=closed).client() as client:
         client.send(request("GET", "/", fields=fields))
         assert client.response("GET").status == 200
         client.send(b"\x81\x05hello")

@@ -102,7 +102,8 @@ def run(gateway, recorder, cases, piece):
 @pytest.mark.parametrize("piece", [0, 1, 7], ids=["whole", "bytewise", "sevens"])
 def test_H1_01_H1_02_H1_03_H1_04_H1_06_H1_08_H1_14_H1_15_H1_16_H1_17_H1_20_H1_21_H1_24_H1_30_every_request_of_the_llhttp_suite(
         recorded, recorder, suites, piece):
-    cases = load(suites / "http1-llhttp/requests.json")
+    # The preface of HTTP/2 is what it says here; test_limits has it on a listener that speaks HTTP/1.1 only.
+    cases = [case for case in load(suites / "http1-llhttp/requests.json") if not base64.b64decode(case["bytes"]).startswith(b"PRI ")]
     run(recorded, recorder, [(case["id"], base64.b64decode(case.get("bytes_with_host") or case["bytes"]), case["strict"]) for case in cases], piece)
 
 

@@ -43,7 +43,8 @@ enum {
 };
 enum { CLAW_H2_ENDED = 1,    // on HEAD: no body follows (END follows as its own event all the same)
        CLAW_H2_OURS = 2,     // RESET: by this side
-       CLAW_H2_TUNNEL = 4    // HEAD: an extended CONNECT (RFC 8441); the text is that of the equivalent HTTP/1.1 upgrade
+       CLAW_H2_TUNNEL = 4,   // HEAD: an extended CONNECT (RFC 8441); the text is that of the equivalent HTTP/1.1 upgrade
+       CLAW_H2_TOO_LARGE = 8 // server, HEAD: beyond head_bytes_max or head_fields_max; the text is its start line and host only, for a 431
 };
 typedef struct claw_h2_event {
     uint32_t kind, stream;

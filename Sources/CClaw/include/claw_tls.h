@@ -56,6 +56,9 @@ const char *claw_tls_library(const char **kernel);
 /// Makes an attached socket the server side of TLS, before anything was received on it. SECURED follows (unless it is closed). The settings are
 /// kept until claw_close.
 int32_t claw_secure_server(claw_loop *loop, int32_t fd, claw_tls *tls);
+/// The same after something was received (a PROXY header): `early` (borrowed, at most 64 KiB) are bytes that belong to TLS already. Up to
+/// now the socket was read in READABLE mode: with a BUFFERED receive in flight the answer is -EBUSY.
+int32_t claw_secure_server_after(claw_loop *loop, int32_t fd, claw_tls *tls, const void *early, size_t length);
 /// Makes a connected socket the client side; `host` (borrowed) is sent as SNI (unless it is an IP address) and checked against the certificate.
 int32_t claw_secure_client(claw_loop *loop, int32_t fd, claw_tls *tls, const char *host);
 

@@ -59,6 +59,7 @@ enum FileTable {
             }
         }
         ServerTable.check(&configuration, root, loading)
+        ListenerTable.checkRoutes(configuration, root, loading)
         LoggingTable.check(configuration, root, loading)
     }
 }

@@ -48,6 +48,14 @@ enum MatchTable {
                        }
                    },
                    write: { $0.hosts.isEmpty ? nil : .array($0.hosts.map { .text($0) }) }),
+            Option(key: "listener", type: "a name or list of names", doc: "Names of `server.listeners`, or `main`.", defaultText: "any",
+                   read: { match, node, key, loading in
+                       for item in Names.oneOrMany(node, key, ListenerTable.Limit.listenersMax, loading) ?? [] {
+                           if let text = loading.text(item, key, expected: "the name of a listener") { match.listeners.append(text.string) }
+                       }
+                   },
+                   write: { $0.listeners.isEmpty ? nil : .array($0.listeners.map { .text($0) }) }),
+            clientCertificate(),
             conditions("headers", "Header conditions: a value, `{regex: …}` or `{present: true}`.", isHeader: true, \.headers),
             conditions("query", "Query parameter conditions, as for headers.", isHeader: false, \.query),
             body(),
@@ -115,6 +123,38 @@ enum MatchTable {
         }
     }
 
+    // MARK: Client certificate
+
+    private static func clientCertificate() -> Option<RouteMatch> {
+        func condition(_ key: String, _ field: WritableKeyPath<RouteMatch, TextMatch?>, _ doc: String) -> Option<RouteMatch> {
+            Option(key: key, type: "a condition", doc: doc,
+                   read: { match, node, key, loading in
+                       let tests = textTests(node, key, loading)
+                       if tests.count > 1 { loading.error(node.place, key, "expected one of equals, regex and present, found \(tests.count)") }
+                       match[keyPath: field] = tests.first
+                   },
+                   write: { match in match[keyPath: field].map { .object(Dictionary([write($0)]) { first, _ in first }) } })
+        }
+        let table = Table<RouteMatch>(options: [
+            condition("subject", \.clientSubject, "Its subject as in `CN=billing,O=Example` (RFC 2253): a value, `{regex: …}` or `{present: true}`."),
+            condition("san", \.clientName, "Any one of its alternative names, as in `DNS:a.example` or `URI:spiffe://a/b`, likewise."),
+        ])
+        return Option(key: "client_certificate", type: "map", doc: "Conditions on the client's certificate, which `client_ca` vouches for.", children: { table.rows(RouteMatch()) },
+                      read: { match, node, key, loading in
+                          table.read(node, into: &match, at: key, loading)
+                          if node.isNull || node.members?.isEmpty == true { loading.error(node.place, key, "expected a condition, found \(node.isNull ? node.kind : "an empty map")") }
+                      },
+                      write: { $0.clientSubject == nil && $0.clientName == nil ? nil : table.write($0) })
+    }
+
+    private static func write(_ test: TextMatch) -> (String, Canonical) {
+        switch test {
+        case .equals(let text): ("equals", .text(text))
+        case .regex(let text): ("regex", .text(text))
+        case .present(let flag): ("present", .flag(flag))
+        }
+    }
+
     // MARK: Headers and query
 
     private static func conditions(
@@ -137,11 +177,8 @@ enum MatchTable {
                    guard !tests.isEmpty else { return nil }
                    var members: [String: [String: Canonical]] = [:]
                    for (name, test) in tests {
-                       switch test {
-                       case .equals(let text): members[name, default: [:]]["equals"] = .text(text)
-                       case .regex(let text): members[name, default: [:]]["regex"] = .text(text)
-                       case .present(let flag): members[name, default: [:]]["present"] = .flag(flag)
-                       }
+                       let (key, value) = write(test)
+                       members[name, default: [:]][key] = value
                    }
                    return .object(members.mapValues { .object($0) })
                })

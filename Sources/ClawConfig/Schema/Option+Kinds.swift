@@ -99,6 +99,13 @@ extension Option {
         return copy
     }
 
+    /// Left out of what is shown where it has no effect.
+    func shown(where isShown: @escaping (Target) -> Bool) -> Option {
+        let write = self.write
+        return Option(key: key, type: type, doc: doc, isLater: isLater, isRequired: isRequired, defaultText: defaultText, children: children, read: read,
+                      write: { isShown($0) ? write($0) : nil })
+    }
+
     func required() -> Option {
         var copy = self
         copy.isRequired = true

@@ -5,6 +5,7 @@ enum RouteTable {
         static let routesMax = 10_000
         static let targetsMax = 256
         static let modelsMax = 4096
+        static let upgradesMax = 8
     }
     /// Strategies of the contract that later versions bring.
     static let laterStrategies = ["least_connections", "lowest_latency", "lowest_cost", "canary", "consistent_hash", "semantic", "shadow"]
@@ -62,6 +63,7 @@ enum RouteTable {
             .text("strip_prefix", type: "a path", \.stripPrefix, "Taken off the path before it is joined to the base path of an `http` upstream.") {
                 $0.hasPrefix("/") && $0 != "/" && !$0.hasSuffix("/") && MatchTable.pathProblem($0) == nil ? nil : "expected a path without / at its end"
             },
+            upgrade(),
             .later("fallback", "Upstreams to turn to by class of failure."),
             .later("affinity", "Keeps related requests on one key and endpoint."),
             .later("cache", "Answers from cache."),
@@ -181,6 +183,29 @@ enum RouteTable {
                write: { $0.modelMap.isEmpty ? nil : .object($0.modelMap.mapValues { .text($0) }) })
     }
 
+    /// RFC 9110 §7.8. What would only be another HTTP (RFC 7540 §3.2) or a TLS behind our back (RFC 2817) is none the gateway can pass on.
+    private static let neverUpgrades = ["h2c", "h2", "http", "tls"]
+
+    private static func upgrade() -> Option<Route> {
+        Option(key: "upgrade", type: "list of protocols", doc: "Protocols a request may switch to (`Upgrade`); its bytes then pass both ways as they are. `[]`: none. A request that asks for others goes on as plain HTTP.",
+               read: { route, node, key, loading in
+                   guard let items = Names.items(node, key, 0...Limit.upgradesMax, loading) else { return }
+                   route.upgrades = []
+                   for item in items {
+                       guard let text = loading.text(item, key, expected: "a protocol") else { continue }
+                       let name = text.string.lowercased()
+                       if !Names.isToken(name) || name.utf8.count > 64 {
+                           loading.error(item.place, key, "expected a protocol name without version, found \(text.shown)")
+                       } else if neverUpgrades.contains(name) {
+                           loading.error(item.place, key, "\(text.shown) is never passed on")
+                       } else if !route.upgrades.contains(name) {
+                           route.upgrades.append(name)
+                       }
+                   }
+               },
+               write: { .array($0.upgrades.map { .text($0) }) })
+    }
+
     private static func complete(_ route: inout Route, _ node: DocumentNode, _ path: String, _ configuration: Configuration, _ loading: Loading) {
         let types = route.targets.filter { configuration.upstreams.indices.contains($0.upstream) }.map { configuration.upstreams[$0.upstream].type }
         if let strip = node.member("strip_prefix"), !types.isEmpty, !types.contains(.http) {
@@ -200,6 +225,6 @@ extension RouteMatch {
     /// No condition at all.
     var matchesAll: Bool {
         guard case .any = path else { return false }
-        return methods.isEmpty && hosts.isEmpty && headers.isEmpty && query.isEmpty && body.isEmpty
+        return methods.isEmpty && hosts.isEmpty && listeners.isEmpty && clientSubject == nil && clientName == nil && headers.isEmpty && query.isEmpty && body.isEmpty
     }
 }

@@ -6,13 +6,19 @@ enum ServerTable {
     static func make() -> Table<Server> {
         Table(options: [
             .text("listen_address", type: "an IP address, `localhost` or `unix:/path`", \.listenAddress,
-                  "Where clients connect. Beyond loopback, `security.allow_unauthenticated` has to say that this is meant.", check: Address.problem),
-            .integer("listen_port", 0...65535, \.listenPort, "Port for clients; 0 takes a free one."),
+                  "Where clients connect. Beyond loopback, `tls.client_auth: required` or `security.allow_unauthenticated` has to say that this is meant.",
+                  check: Address.problem).shown(where: \.hasMain),
+            Option.integer("listen_port", 0...65535, \.listenPort, "Port for clients; 0 takes a free one.").shown(where: \.hasMain),
+            ServerTLSTable.option(\.tls, "TLS for clients that connect there; without it: clear text. Changed files are taken up within seconds.", withChildren: true),
+            ListenerTable.option(),
+            .section("http2", \.http2, HTTP2Table.make(), HTTP2(), "HTTP/2 towards clients."),
+            .integer("max_handshakes", 1...1_000_000, \.handshakesMax, "TLS handshakes under way at one time; beyond, new connections are closed."),
+            .seconds("handshake_timeout_seconds", 0.001...3600, \.handshakeTimeoutNanoseconds, "Time for a TLS handshake, or for a PROXY header; beyond: close."),
             .seconds("timeout_seconds", 0.001...86400, \.timeoutNanoseconds, "Whole upstream request, unless the upstream or the route says otherwise."),
             workers(),
             .choice("io_backend", \.ioBackend, "Kernel interface of the workers' loops; `auto` is epoll, which measured best over all loads; io_uring falls back to epoll where the kernel refuses it."),
             .seconds("drain_seconds", 0...86400, \.drainNanoseconds, "On SIGTERM: how long streams in flight may take to finish."),
-            .integer("max_body_mb", 1...4096, \.bodyBytesMax, unit: 1 << 20, "Largest request body (MiB); beyond: 413."),
+            .integer("max_body_mb", 1...4095, \.bodyBytesMax, unit: 1 << 20, "Largest request body (MiB); beyond: 413."),
             .integer("max_header_kb", 1...1024, \.headBytesMax, unit: 1 << 10, "Largest request head (KiB); beyond: 431."),
             .integer("max_target_kb", 1...1024, \.targetBytesMax, unit: 1 << 10,
                      "Longest request target (KiB); beyond: 414. Never more than `max_header_kb`."),
@@ -26,12 +32,12 @@ enum ServerTable {
             .seconds("header_timeout_seconds", 0.001...3600, \.headerTimeoutNanoseconds, "Time to receive a complete head; beyond: 408."),
             .seconds("body_timeout_seconds", 0.001...86400, \.bodyTimeoutNanoseconds, "Time to receive a complete body; beyond: 408."),
             .seconds("write_timeout_seconds", 0.001...86400, \.writeTimeoutNanoseconds, "Time without progress while writing to a client."),
+            .seconds("tunnel_idle_seconds", 0.001...604_800, \.tunnelIdleNanoseconds, "WebSocket or other tunnel through which nothing moves in either direction."),
             .seconds("sse_ping_seconds", 0...3600, \.ssePingNanoseconds, "Sends `: ping` comments on event streams that often while a model thinks; 0: never."),
             .integer("max_requests_per_connection", 0...1_000_000_000, \.requestsPerConnectionMax,
                      "Requests answered on one connection before it is closed politely; 0: no limit."),
             .flag("watch_config", \.watchConfig, "Reload when the configuration file changes."),
             .section("admin", \.admin, admin(), Admin(), "Separate listener for /health, /ready, /metrics and /admin."),
-            .later("tls", "TLS and mutual TLS for clients."),
         ])
     }
 
@@ -77,21 +83,12 @@ enum ServerTable {
             }
             configuration.server.bodyMemoryBytesMax = configuration.server.bodyBytesMax
         }
+        ListenerTable.check(&configuration, root, loading)
         let server = configuration.server
-        if !Address.isLocal(server.listenAddress), !configuration.security.allowUnauthenticated {
-            loading.error(placeOf("listen_address"), "server.listen_address",
-                          "\(server.listenAddress) is reachable from other machines and no access control is configured; "
-                              + "listen on 127.0.0.1, or write security.allow_unauthenticated: true if everybody may use your keys")
-        }
         let adminNode = node?.member("admin")
         if !Address.isLocal(server.admin.listenAddress), server.admin.token == nil, adminNode?.member("token") == nil {
             loading.error(adminNode?.member("listen_address")?.place ?? placeOf("admin"), "server.admin.listen_address",
                           "\(server.admin.listenAddress) is reachable from other machines; set server.admin.token")
-        }
-        let isUnix = server.listenAddress.hasPrefix("unix:")
-        if server.listenAddress == server.admin.listenAddress, isUnix || (server.listenPort == server.admin.listenPort && server.listenPort != 0) {
-            loading.error(adminNode?.member("listen_port")?.place ?? placeOf("listen_port"), "server.admin.listen_port",
-                          "the same address as server.listen_address and server.listen_port")
         }
     }
 }
@@ -170,6 +167,11 @@ enum SecurityTable {
     }
 }
 
+extension Server {
+    /// Whether `listen_address` and `listen_port` are in use.
+    var hasMain: Bool { listeners.isEmpty || listeners[0].name == ListenerTable.mainName }
+}
+
 /// Listen addresses.
 enum Address {
     /// What is wrong with it, nil if nothing is.
@@ -183,9 +185,20 @@ enum Address {
         return text == "*" ? "expected an IP address, `localhost` or `unix:/path` (0.0.0.0 for all)" : "expected an IP address, `localhost` or `unix:/path`"
     }
 
+    static func isUnix(_ text: String) -> Bool { text.hasPrefix("unix:") }
+
+    /// A text that is the same exactly when the socket would be; nil where there is none to clash with (port 0).
+    static func place(_ text: String, _ port: UInt16) -> String? {
+        if isUnix(text) { return text }
+        guard port != 0 else { return nil }
+        var address = in6_addr()
+        guard inet_pton(AF_INET6, text, &address) == 1 else { return "\(text == "localhost" ? "127.0.0.1" : text):\(port)" }
+        return "[\(withUnsafeBytes(of: address) { $0.map { String($0) }.joined(separator: ",") })]:\(port)"
+    }
+
     /// Not reachable from other machines.
     static func isLocal(_ text: String) -> Bool {
-        text.hasPrefix("unix:") || text == "localhost" || (isIPv4(text) && text.hasPrefix("127.")) || (isIPv6(text) && isLoopbackIPv6(text))
+        isUnix(text) || text == "localhost" || (isIPv4(text) && text.hasPrefix("127.")) || (isIPv6(text) && isLoopbackIPv6(text))
     }
 
     static func isIPv4(_ text: String) -> Bool {

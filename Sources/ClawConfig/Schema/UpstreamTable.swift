@@ -70,6 +70,7 @@ enum UpstreamTable {
             headers(),
             .integer("max_connections_per_endpoint", 0...100_000, \.connectionsPerEndpointMax, "Connections per endpoint and worker; 0: no limit."),
             .flag("stream_usage", \.streamUsage, "Ask for token usage in event streams (`stream_options.include_usage`).").defaulting("as the type does it"),
+            .choice("protocol", \.httpProtocol, "HTTP version towards it; `auto` is HTTP/1.1 for `http://`, and what ALPN gives for `https://`. `http2` over `http://` is spoken without asking."),
             proxy(),
             tlsSection(),
             .later("cost_per_million_input_tokens", "USD."),
@@ -300,6 +301,9 @@ enum UpstreamTable {
         if upstream.type == .openai, upstream.keys.isEmpty, upstream.endpoints.contains(where: { $0.host == openaiBase.host }),
            node.member("api_key") == nil, node.member("api_keys") == nil {
             loading.warn(node.place, path, "no api_key: \(openaiBase.host) refuses requests without one")
+        }
+        if let version = node.member("protocol"), upstream.httpProtocol == .http2, upstream.proxy != nil, upstream.endpoints.contains(where: { !$0.isTLS }) {
+            loading.error(version.place, dotted(path, "protocol"), "http2 over http:// does not go through a proxy")
         }
         checkTLS(upstream, node, path, loading)
     }

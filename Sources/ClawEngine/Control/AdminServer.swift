@@ -46,8 +46,7 @@ public final class AdminServer: @unchecked Sendable {
     }
 
     private func listen(_ admin: Admin) throws(Gateway.StartFailure) -> Int32 {
-        var address = claw_address()
-        guard claw_address_parse(admin.listenAddress, admin.listenPort, &address) == 0 else {
+        guard var address = ListenerAddress.parse(admin.listenAddress, admin.listenPort) else {
             throw .listen("server.admin.listen_address: \(admin.listenAddress) is not an IP address or unix:/path")
         }
         let fd = claw_listen(&address, 128, 0)

@@ -10,10 +10,11 @@ struct UpstreamState {
         var place: Int
         /// "http://host:port"; never with credentials.
         var url: String
-        var isTLS: Bool
+        /// libcurl keeps its connections to itself.
+        var isCurl: Bool
         /// No connection failed within the last seconds (`Worker.unavailableNanoseconds`).
         var isUsable: Bool
-        /// Connections of all workers; those of the TLS transport are not counted here.
+        /// Connections of all workers; those of the curl transport are not counted here.
         var links: UInt64
     }
     var name: String
@@ -35,7 +36,7 @@ struct UpstreamState {
             var line = JSONLine()
             line.member("url", endpoint.url)
             line.member("usable", endpoint.isUsable)
-            if endpoint.isTLS { line.member("links", nil as String?) } else { line.member("links", Int(endpoint.links)) }
+            if endpoint.isCurl { line.member("links", nil as String?) } else { line.member("links", Int(endpoint.links)) }
             return line.text
         })
         return out.text
@@ -91,7 +92,7 @@ extension Gateway {
                 let host = endpoint.host.string
                 endpoints.append(UpstreamState.Endpoint(
                     place: endpoint.place,
-                    url: "\(endpoint.isTLS ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(endpoint.port)", isTLS: endpoint.isTLS,
+                    url: "\(endpoint.isTLS ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(endpoint.port)", isCurl: endpoint.policy != nil,
                     isUsable: claw_word_load_relaxed(shared.unavailableUntil + endpoint.place) <= now,
                     links: workers.reduce(0) { $0 &+ claw_word_load_relaxed($1.linksOpen + endpoint.place) }))
             }
@@ -136,6 +137,44 @@ extension Gateway {
         return out
     }
 
+    // MARK: listeners
+
+    private func listenerStates() -> [String] {
+        let owner = newestPlan
+        let compiled = owner.ref.pointee.listeners
+        return owner.configuration.server.places.enumerated().map { index, listener in
+            var out = JSONLine()
+            out.member("name", listener.name)
+            let address = addresses.indices.contains(index) ? addresses[index] : nil
+            out.member("address", listener.address)
+            if listener.address.hasPrefix("unix:") { out.member("port", nil as String?) } else { out.member("port", Int(address?.port ?? listener.port)) }
+            out.member("protocols", list: listener.protocols.map { JSONLine.quoted($0.rawValue) })
+            out.member("proxy_protocol", listener.proxyProtocol)
+            if let tls = listener.tls, index < compiled.count, let settings = compiled[index].pointee.tls {
+                var line = JSONLine()
+                let expires = claw_tls_expires(settings)
+                if expires > 0 { line.member("certificate_expires", Int(expires)) } else { line.member("certificate_expires", nil as String?) }
+                line.member("certificates", tls.pairs.count)
+                line.member("client_auth", tls.clientAuth.rawValue)
+                line.member("min_version", tls.versionMin.rawValue)
+                line.member("kernel_tls", tls.kernelTLS)
+                out.member("tls", raw: line.text)
+            } else {
+                out.member("tls", nil as String?)
+            }
+            return out.text
+        }
+    }
+
+    /// What TLS is made of, and whether the kernel takes part in it.
+    private static func librariesJSON() -> String {
+        var kernel: UnsafePointer<CChar>?
+        var out = JSONLine()
+        out.member("tls", claw_tls_library(&kernel).map { String(cString: $0) })
+        out.member("kernel_tls", kernel.map { String(cString: $0) })
+        return out.text
+    }
+
     // MARK: status
 
     func statusJSON() -> String {
@@ -166,6 +205,8 @@ extension Gateway {
         config.member("last_error", lastError)
         config.member("open_plans", open)
         out.member("config", raw: config.text)
+        out.member("listeners", list: listenerStates())
+        out.member("libraries", raw: Self.librariesJSON())
         out.member("upstreams", list: upstreamStates().map(\.json))
         return out.text
     }

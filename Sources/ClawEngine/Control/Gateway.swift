@@ -31,6 +31,7 @@ public final class Gateway: @unchecked Sendable {
         var rejected = 0
         var lastError: String?
         var overflowLogged = false
+        var certificates = CertificateWatch()
     }
     let plans = Mutex(Plans())
     public let events: @Sendable (Logging.Level, String) -> Void
@@ -52,13 +53,30 @@ public final class Gateway: @unchecked Sendable {
     }
 
     public var configuration: Configuration { plans.withLock { $0.owners[$0.owners.count - 1].configuration } }
-    public private(set) var port: UInt16 = 0
+    /// Where clients connect, once started.
+    public private(set) var addresses: [ListenerAddress] = []
+    /// The first listener's port; 0 for a unix socket.
+    public var port: UInt16 { addresses.first?.port ?? 0 }
+    /// Files of unix sockets that are still to be taken away.
+    private let socketFiles = Mutex<[SocketFile]>([])
+
+    deinit { removeSocketFiles() }
+
+    /// What speaks against putting a configuration in force that only compiling it shows: certificates, keys, what does not fit.
+    public static func problem(with configuration: Configuration) -> String? {
+        do throws(PlanFailure) {
+            _ = try PlanOwner(configuration, serial: 1, workers: 1, registry: Registry())
+            return nil
+        } catch { return "\(error)" }
+    }
 
     /// Opens the listeners and starts the workers; returns when all of them accept.
     public func start() throws(StartFailure) {
         let configuration = self.configuration
         _ = claw_descriptors_raise()
-        let listeners = try openListeners(configuration)
+        let sockets = try ListenerSockets(configuration.server.places, workers: workerCount)
+        addresses = sockets.addresses
+        socketFiles.withLock { $0 = sockets.files }
         var options = WorkerOptions()
         options.backend = switch configuration.server.ioBackend {
         case .auto: UInt32(CLAW_BACKEND_EPOLL)
@@ -71,7 +89,7 @@ public final class Gateway: @unchecked Sendable {
         options.seriesMax = configuration.metrics.seriesMax
         for index in 0..<workerCount {
             options.index = index
-            let runner = WorkerRunner(options: options, shared: shared, instance: instance, listener: listeners[index])
+            let runner = WorkerRunner(options: options, shared: shared, instance: instance, listeners: sockets.descriptors[index])
             runners.append(runner)
             if let problem = runner.start() { throw .plan(problem) }
         }
@@ -86,31 +104,6 @@ public final class Gateway: @unchecked Sendable {
             if let problem = writer.start() { throw .plan(problem) }
             logWriter = writer
         }
-    }
-
-    private func openListeners(_ configuration: Configuration) throws(StartFailure) -> [Int32] {
-        var address = claw_address()
-        let server = configuration.server
-        guard claw_address_parse(server.listenAddress, server.listenPort, &address) == 0 else {
-            throw .listen("server.listen_address: \(server.listenAddress) is not an IP address or unix:/path")
-        }
-        var listeners: [Int32] = []
-        for _ in 0..<workerCount {
-            let fd = claw_listen(&address, 4096, 1)
-            guard fd >= 0 else {
-                for open in listeners { _ = claw_os_close(open) }
-                let reason = fd == -EADDRINUSE ? "port \(server.listenPort) is taken by another process" : String(cString: strerror(-fd))
-                throw .listen("cannot listen on \(server.listenAddress):\(server.listenPort): \(reason) (server.listen_address, server.listen_port)")
-            }
-            listeners.append(fd)
-            // Port 0: the first listener finds a free one, the others share it.
-            if port == 0 {
-                var own = claw_address()
-                if claw_local_address(fd, &own) == 0 { port = claw_address_port(&own) }
-                _ = claw_address_parse(server.listenAddress, port, &address)
-            }
-        }
-        return listeners
     }
 
     // MARK: reload
@@ -145,23 +138,61 @@ public final class Gateway: @unchecked Sendable {
             let old = plans.owners[plans.owners.count - 1].configuration
             let fixed = Self.fixedAtStart(old, configuration)
             if !fixed.isEmpty { return "\(fixed.joined(separator: ", ")) can only change with a restart" }
-            do {
-                let owner = try PlanOwner(configuration, serial: plans.serial + 1, workers: workerCount, registry: registry)
-                plans.serial += 1
-                plans.reloads += 1
-                plans.lastError = nil
-                plans.owners.append(owner)
-                claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
-                return nil
-            } catch { return "\(error)" }
+            return compile(configuration, &plans)
+        }
+    }
+
+    /// Makes a plan and puts it in force; says why not.
+    private func compile(_ configuration: Configuration, _ plans: inout Plans) -> String? {
+        do throws(PlanFailure) {
+            let owner = try PlanOwner(configuration, serial: plans.serial + 1, workers: workerCount, registry: registry)
+            plans.serial += 1
+            plans.reloads += 1
+            plans.lastError = nil
+            plans.owners.append(owner)
+            claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
+            return nil
+        } catch { return "\(error)" }
+    }
+
+    /// Looks, at most once a second, whether certificates, keys or authorities in force were replaced, and compiles the same configuration anew when
+    /// two looks agree on what is there. Connections keep what they began with; a pair that is no good changes nothing.
+    public func lookAtCertificates() {
+        enum Outcome { case nothing, inForce([String]), refused(String) }
+        let now = claw_monotonic_ns()
+        let outcome = plans.withLock { (plans: inout Plans) -> Outcome in
+            guard plans.certificates.isDue(now) else { return .nothing }
+            let owner = plans.owners[plans.owners.count - 1]
+            guard let files = plans.certificates.look(CertificateFiles(owner.configuration), inForce: owner.files, now: now) else { return .nothing }
+            let changed = files.changes(since: owner.files)
+            guard let problem = compile(owner.configuration, &plans) else { return .inForce(changed) }
+            plans.certificates.refuse(files)
+            plans.rejected += 1
+            plans.lastError = problem
+            return .refused(problem)
+        }
+        switch outcome {
+        case .nothing: break
+        case .inForce(let changed):
+            wakeWorkers()
+            events(.info, "changed certificates are in force: \(changed.joined(separator: ", "))")
+        case .refused(let problem): events(.error, "changed certificates refused, those in force stay: \(problem)")
         }
     }
 
     /// Settings that sockets, threads and memory were made by.
     private static func fixedAtStart(_ old: Configuration, _ new: Configuration) -> [String] {
         var names: [String] = []
-        if old.server.listenAddress != new.server.listenAddress { names.append("server.listen_address") }
-        if old.server.listenPort != new.server.listenPort { names.append("server.listen_port") }
+        let (was, wanted) = (old.server.places, new.server.places)
+        if let one = was.first, let other = wanted.first, one.name == "main", other.name == "main" {
+            if one.address != other.address { names.append("server.listen_address") }
+            if one.port != other.port { names.append("server.listen_port") }
+        }
+        // What a listener speaks and its TLS may change; connections that are there keep what they began with.
+        if was.count != wanted.count || zip(was, wanted).contains(where: { $0.name != $1.name || $0.proxyProtocol != $1.proxyProtocol
+            || ($0.name != "main" && ($0.address != $1.address || $0.port != $1.port)) }) {
+            names.append("server.listeners (name, address, port, proxy_protocol)")
+        }
         if old.server.workers != new.server.workers { names.append("server.workers") }
         if old.server.ioBackend != new.server.ioBackend { names.append("server.io_backend") }
         if old.server.connectionsMax != new.server.connectionsMax { names.append("server.max_connections") }
@@ -194,8 +225,18 @@ public final class Gateway: @unchecked Sendable {
     public func drain(now: Bool) {
         let nanoseconds = configuration.server.drainNanoseconds
         if claw_word_load(shared.phase) == 0 { claw_word_store(shared.drainDeadline, claw_monotonic_ns() &+ nanoseconds) }
+        removeSocketFiles()
         claw_word_store(shared.phase, now ? 2 : 1)
         wakeWorkers()
+    }
+
+    /// Once, and before the workers close their sockets: whoever comes next may put a file of its own there, even with the same inode number.
+    private func removeSocketFiles() {
+        let files = socketFiles.withLock { files in
+            defer { files = [] }
+            return files
+        }
+        for file in files { file.remove() }
     }
 
     public var isDraining: Bool { claw_word_load(shared.phase) != 0 }
@@ -217,18 +258,18 @@ final class WorkerRunner: @unchecked Sendable {
     private let options: WorkerOptions
     private let shared: Shared
     private let instance: UInt64
-    private let listener: Int32
+    private let listeners: [Int32]
     private var thread: UInt64 = 0
     private(set) var worker: Worker?
     private var problem: String?
     private let ready: UnsafeMutablePointer<sem_t>
     private let ended = Atomic<Bool>(false)
 
-    init(options: WorkerOptions, shared: Shared, instance: UInt64, listener: Int32) {
+    init(options: WorkerOptions, shared: Shared, instance: UInt64, listeners: [Int32]) {
         self.options = options
         self.shared = shared
         self.instance = instance
-        self.listener = listener
+        self.listeners = listeners
         ready = .allocate(capacity: 1)
         sem_init(ready, 0, 0)
     }
@@ -246,8 +287,10 @@ final class WorkerRunner: @unchecked Sendable {
     private func run() {
         do {
             let made = try Worker(options: options, shared: shared, instance: instance)
-            let result = made.listen(listener)
-            if result < 0 { problem = "worker \(options.index): cannot accept: \(String(cString: strerror(-result)))" }
+            for (index, fd) in listeners.enumerated() {
+                let result = made.listen(fd, at: index)
+                if result < 0 { problem = "worker \(options.index): cannot accept: \(String(cString: strerror(-result)))" }
+            }
             worker = made
         } catch { problem = "\(error)" }
         sem_post(ready)

@@ -24,6 +24,9 @@ extension Worker {
             for at in 0..<connections.touched where connections.base[at].state == .reading && connections.base[at].heldLength == 0 {
                 close(UInt32(at), reset: false)
             }
+            for at in 0..<connections.touched where connections.base[at].state == .multiplexing { drainSession(UInt32(at)) }
+            sealTunnels()
+            flushEverything()
             for at in 0..<links.touched where links.base[at].state == .idle { closeLink(UInt32(at), reset: false) }
         }
         let deadline = claw_word_load(shared.drainDeadline)
@@ -36,6 +39,7 @@ extension Worker {
                     answerError(UInt32(at), .draining, detail: "")
                 case .relaying:
                     if exchanges.base[at].isCommitted { truncate(UInt32(at), .draining) } else { answerError(UInt32(at), .draining, detail: "") }
+                case .tunnelling: endTunnel(UInt32(at), .drain)
                 case .draining, .free: break
                 }
                 settle()

@@ -1,5 +1,6 @@
 // Connections: accepting them, receiving their bytes, cutting requests out of the bytes, and ending them. HTTP/1.1 carries one exchange at a
-// time on a connection; what a client sends ahead of its turn waits in the connection, and beyond one buffer's worth in the kernel.
+// time on a connection; what a client sends ahead of its turn waits in the connection, and beyond one buffer's worth in the kernel. How a
+// connection begins is in Worker+Opening, HTTP/2 in Worker+Streams.
 import CClaw
 import ClawWire
 import Glibc
@@ -12,7 +13,7 @@ extension Worker {
 
     // MARK: events
 
-    func accepted(_ event: claw_event) {
+    func accepted(_ event: claw_event, listener: UInt32) {
         if event.result < 0 {
             metrics.add(.refused, RefusalLabel.accept.rawValue)
             return
@@ -21,14 +22,15 @@ extension Worker {
             refuseAtDoor(event.result)
             return
         }
-        metrics.add(.connectionsAccepted, 0)
+        let label = plan.pointee.listeners[Int(listener)].pointee.label
+        metrics.add(.connectionsAccepted, label <= 1 ? 0 : label)
         let connection = connections.base + index
         if isFresh { connection.initialize(to: Connection()) }
         let generation = (connection.pointee.generation &+ 1) & 0xff_ffff
         connection.pointee = Connection()
         connection.pointee.generation = generation
         connection.pointee.fd = event.result
-        connection.pointee.state = .reading
+        connection.pointee.listener = UInt8(truncatingIfNeeded: listener)
         connection.pointee.peer = PeerAddress(fd: event.result)
         let token = SlotToken(.connection, generation: generation, index: UInt32(index))
         guard claw_attach(loop, event.result, token.value) >= 0 else {
@@ -38,9 +40,7 @@ extension Worker {
             return
         }
         metrics.set(.connections, connections.inUse)
-        receive(UInt32(index), CLAW_RECEIVE_BUFFERED)
-        connection.pointee.headTimerRuns = true
-        timers.set(connectionTimers + index, now + plan.pointee.headerTimeout)
+        open(UInt32(index))
     }
 
     /// More connections than `server.max_connections`: a short answer, and the door.
@@ -77,7 +77,9 @@ extension Worker {
         case CLAW_RECEIVED:
             if event.result > 0 { received(token.index, event.buffer, Int(event.result)) }
             else { peerEnded(token.index, error: event.result) }
-        case CLAW_READABLE: readBody(token.index)
+        case CLAW_READABLE:
+            if connection.pointee.state == .introducing { readIntroduction(token.index) } else { readBody(token.index) }
+        case CLAW_SECURED: secured(token.index, event.result)
         case CLAW_WRITABLE:
             connection.pointee.isBlocked = false
             flush(token.index)
@@ -85,7 +87,7 @@ extension Worker {
             if event.result == 0, connection.pointee.state == .exchanging {
                 // It ended its side, but what it sent before is not all read: that may be more requests.
                 connection.pointee.peerMayBeGone = true
-                probeSoon(connection.pointee.exchange)
+                if exchanges.base[Int(connection.pointee.exchange)].state != .tunnelling { probeSoon(connection.pointee.exchange) }
             } else {
                 peerEnded(token.index, error: event.result)
             }
@@ -96,6 +98,9 @@ extension Worker {
     private func received(_ index: UInt32, _ buffer: UInt32, _ count: Int) {
         let connection = connections.base + Int(index)
         switch connection.pointee.state {
+        case .multiplexing:
+            takeFrames(index, buffers.pointer(buffer), count)
+            buffers.release(buffer)
         case .reading:
             if connection.pointee.heldLength == 0 {
                 connection.pointee.heldBuffer = buffer
@@ -107,7 +112,10 @@ extension Worker {
             advance(index)
         case .exchanging:
             let exchange = connection.pointee.exchange
-            if exchanges.base[Int(exchange)].state == .receiving, connection.pointee.heldLength == 0 {
+            if exchanges.base[Int(exchange)].state == .tunnelling {
+                tunnelFromClient(exchange, buffer, from: 0, to: count)
+                buffers.release(buffer)
+            } else if exchanges.base[Int(exchange)].state == .receiving, connection.pointee.heldLength == 0 {
                 let used = takeBody(exchange, buffers.pointer(buffer), count)
                 if used >= count || connection.pointee.state != .exchanging {
                     buffers.release(buffer)
@@ -137,7 +145,7 @@ extension Worker {
             buffers.release(buffer)
             connection.pointee.lingered &+= UInt32(count)
             if connection.pointee.lingered > Self.lingerBytesMax { close(index, reset: false) }
-        case .free:
+        case .free, .abandoned, .introducing, .securing:
             buffers.release(buffer)
         }
     }
@@ -168,14 +176,14 @@ extension Worker {
     }
 
     @inline(__always)
-    private func heldBase(_ index: UInt32) -> UnsafeMutablePointer<UInt8> {
+    func heldBase(_ index: UInt32) -> UnsafeMutablePointer<UInt8> {
         let connection = connections.base + Int(index)
         let start = connection.pointee.heldMemory ?? buffers.pointer(connection.pointee.heldBuffer)
         return start + Int(connection.pointee.heldOffset)
     }
 
     @inline(__always)
-    private func dropHeld(_ index: UInt32) {
+    func dropHeld(_ index: UInt32) {
         let connection = connections.base + Int(index)
         if let memory = connection.pointee.heldMemory {
             memory.deallocate()
@@ -209,6 +217,7 @@ extension Worker {
             return
         }
         let base = heldBase(index)
+        if connection.pointee.requests == 0, beginsSession(connection, base) { return startSession(index) }
         let bytes = UnsafeRawBufferPointer(start: base, count: Int(connection.pointee.heldLength))
         // Even a head that is not whole yet is written over the one described there.
         headOwner = .max
@@ -319,10 +328,16 @@ extension Worker {
         }
         connection.pointee.closesAfter = true
         dropHeld(index)
+        exchanges.base[Int(exchangeIndex)].bodyIsComplete = true
+        refuseHead(exchangeIndex, refusal)
+    }
+
+    /// The answer to a head that is none.
+    func refuseHead(_ exchangeIndex: UInt32, _ refusal: HTTPRefusal) {
         identifyUnread(exchangeIndex)
         let exchange = exchanges.base + Int(exchangeIndex)
-        exchange.pointee.bodyIsComplete = true
         exchange.pointee.method = .other
+        exchange.pointee.refusal = StaticWord.pointer(refusal.reason)
         metrics.add(.refused, RefusalLabel.framing.rawValue)
         let kind: FailureKind = switch refusal.status {
         case 414: .targetTooLong
@@ -337,6 +352,15 @@ extension Worker {
     }
 
     private func takeExchange(_ index: UInt32) -> UInt32? {
+        guard let at = makeExchange(index) else { return nil }
+        let connection = connections.base + Int(index)
+        connection.pointee.exchange = at
+        connection.pointee.state = .exchanging
+        return at
+    }
+
+    /// An exchange of this connection; it is not yet the running one, nor on a stream.
+    func makeExchange(_ index: UInt32) -> UInt32? {
         guard let (at, isFresh) = exchanges.take() else { return nil }
         let exchange = exchanges.base + at
         let generation = isFresh ? 1 : (exchange.pointee.generation &+ 1) & 0xff_ffff
@@ -346,9 +370,6 @@ extension Worker {
         exchange.pointee.startedAt = now
         let running = plan.pointee.inFlight + self.index * Plan.inFlightStride
         claw_counter_add(running, 1)
-        let connection = connections.base + Int(index)
-        connection.pointee.exchange = UInt32(at)
-        connection.pointee.state = .exchanging
         metrics.set(.streams, exchanges.inUse)
         return UInt32(at)
     }
@@ -363,7 +384,9 @@ extension Worker {
             if error < 0 || connection.pointee.heldLength == 0 { close(index, reset: false) } else { advance(index) }
         case .exchanging:
             let exchange = connection.pointee.exchange
-            if error < 0 {
+            if exchanges.base[Int(exchange)].state == .tunnelling {
+                tunnelClientEnded(exchange, error: error)
+            } else if error < 0 {
                 clientGone(exchange)
             } else if exchanges.base[Int(exchange)].state == .receiving {
                 bodyCannotBecomeWhole(exchange)
@@ -373,8 +396,10 @@ extension Worker {
                 receive(index, CLAW_RECEIVE_OFF)
                 probeSoon(exchange)
             }
-        case .lingering: close(index, reset: false)
-        case .free: break
+        case .lingering, .introducing, .securing: close(index, reset: false)
+        // Half an HTTP/2 connection is of no use to anybody.
+        case .multiplexing: abandon(index, reset: false)
+        case .free, .abandoned: break
         }
     }
 
@@ -402,7 +427,11 @@ extension Worker {
                 close(index, reset: false)
             }
         case .lingering: close(index, reset: false)
-        case .exchanging, .free: break
+        case .introducing, .securing:
+            metrics.add(.refused, RefusalLabel.slowHandshake.rawValue)
+            close(index, reset: true)
+        case .multiplexing: expireSession(index)
+        case .exchanging, .free, .abandoned: break
         }
     }
 
@@ -435,7 +464,7 @@ extension Worker {
     }
 
     /// Ends our side and waits for the peer to end its own, so that an answer is not lost to a reset caused by bytes still coming.
-    private func linger(_ index: UInt32) {
+    func linger(_ index: UInt32) {
         let connection = connections.base + Int(index)
         dropHeld(index)
         connection.pointee.state = .lingering
@@ -447,10 +476,20 @@ extension Worker {
 
     func close(_ index: UInt32, reset: Bool) {
         let connection = connections.base + Int(index)
-        if connection.pointee.state == .free { return }
+        switch connection.pointee.state {
+        case .free, .abandoned: return
+        case .multiplexing: return abandon(index, reset: reset)
+        default: break
+        }
         dropHeld(index)
         _ = claw_close(loop, connection.pointee.fd, reset ? 1 : 0)
         timers.clear(connectionTimers + Int(index))
+        freeConnection(index)
+    }
+
+    func freeConnection(_ index: UInt32) {
+        let connection = connections.base + Int(index)
+        dropCertificate(connection)
         connection.pointee.state = .free
         connection.pointee.fd = -1
         connections.give(Int(index))
@@ -461,5 +500,23 @@ extension Worker {
 /// Why something was refused before it became a request (label of openclaw_refused_total).
 enum RefusalLabel: UInt16, CaseIterable {
     case other = 0, accept, connections, framing, incompleteHead, slowHead, slowBody, bodyFraming, loop
-    static let names = ["other", "accept", "connections", "framing", "incomplete_head", "slow_head", "slow_body", "body_framing", "loop"]
+    // How a connection begins.
+    case proxyHeader, handshakes, handshake, handshakeGone, slowHandshake, plainOnTLS, clientCertificate, serverName, alpn
+    // HTTP/2: streams, and what ended whole connections (the session's words).
+    case streams, streamError, vanished, protocolError, rapidReset, continuationFlood, controlFlood, headerList, badPreface, streamID, outputFull
+    case flowControl, frameSize, compression
+    static let names = [
+        "other", "accept", "connections", "framing", "incomplete_head", "slow_head", "slow_body", "body_framing", "loop",
+        "proxy_header", "handshakes", "handshake", "handshake_gone", "slow_handshake", "plain_on_tls", "client_certificate", "server_name", "alpn",
+        "streams", "stream_error", "vanished", "protocol_error", "rapid_reset", "continuation_flood", "control_flood", "header_list", "bad_preface",
+        "stream_id", "output_full", "flow_control", "frame_size", "compression",
+    ]
+
+    /// The label for a word of claw_h2_blame.
+    static func of(_ blame: UnsafePointer<CChar>?) -> RefusalLabel {
+        guard let blame else { return .protocolError }
+        let word = String(cString: blame)
+        guard let at = names.firstIndex(of: word), let label = RefusalLabel(rawValue: UInt16(at)) else { return .protocolError }
+        return label
+    }
 }

@@ -50,6 +50,8 @@ extension Gateway {
         out.sample(data, gauge(.connections))
         out.begin("openclaw_streams_active", .gauge, "Requests being answered.")
         out.sample(data, gauge(.streams))
+        out.begin("openclaw_tunnels_open", .gauge, "WebSockets and other tunnels that are open.")
+        out.sample(data, gauge(.tunnels))
         out.begin("openclaw_pending", .gauge, "Requests that wait for an upstream connection or a name.")
         out.sample(data, gauge(.pending))
         out.begin("openclaw_buffers_in_use", .gauge, "Buffers of the event loops taken or lent to the kernel.")
@@ -72,8 +74,8 @@ extension Gateway {
                 out.sample(Exposition.labels([("upstream_name", state.name), ("endpoint", endpoint.url)]), endpoint.isUsable ? 1 : 0)
             }
         }
-        out.begin("openclaw_upstream_connections_open", .gauge, "Connections to http:// endpoints, busy or idle.")
-        for state in states where state.endpoints.contains(where: { !$0.isTLS }) {
+        out.begin("openclaw_upstream_connections_open", .gauge, "Connections to endpoints without an egress proxy, busy or idle.")
+        for state in states where state.endpoints.contains(where: { !$0.isCurl }) {
             out.sample(Exposition.labels([("upstream_name", state.name)]), state.endpoints.reduce(0) { $0 &+ $1.links })
         }
     }

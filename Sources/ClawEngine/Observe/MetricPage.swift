@@ -6,7 +6,8 @@ import CClaw
 enum Metric: UInt8, CaseIterable {
     case requests = 1, upstreamRequests, requestDuration, upstreamDuration, timeToFirstToken, interToken, overhead
     case tokens, upstreamErrors, fallbacks, loopLag, refused, clientDisconnects, connectionsAccepted
-    case upstreamConnections, streamsTruncated
+    case upstreamConnections, streamsTruncated, handshakes
+    case tunnels, tunnelBytes, tunnelMessages
 
     enum Shape { case counter, fine, coarse }
     var shape: Shape {
@@ -40,9 +41,9 @@ final class MetricPage: @unchecked Sendable {
     private let seriesMax: Int
     /// Set once when a series went to "other"; the control thread logs it.
     let overflow: UnsafeMutablePointer<UInt64>
-    /// Gauges: connections, exchanges running, exchanges waiting for a connection, links open, buffers in use.
+    /// Gauges: connections, exchanges running, exchanges waiting for a connection, links open, buffers in use, tunnels open.
     let gauges: UnsafeMutablePointer<UInt64>
-    enum Gauge: Int, CaseIterable { case connections, streams, pending, links, buffers }
+    enum Gauge: Int, CaseIterable { case connections, streams, pending, links, buffers, tunnels }
     /// Fourth label of a metric's series for all that came when the page was full; no real fourth label is that high.
     static let overflowMark: UInt8 = 0xff
 

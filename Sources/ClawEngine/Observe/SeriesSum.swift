@@ -60,6 +60,10 @@ extension Metric {
         case .connectionsAccepted: "openclaw_connections_accepted"
         case .upstreamConnections: "openclaw_upstream_connections"
         case .streamsTruncated: "openclaw_streams_truncated"
+        case .handshakes: "openclaw_tls_handshakes"
+        case .tunnels: "openclaw_tunnels"
+        case .tunnelBytes: "openclaw_tunnel_bytes"
+        case .tunnelMessages: "openclaw_tunnel_messages"
         }
     }
 
@@ -67,7 +71,7 @@ extension Metric {
         switch self {
         case .requests: "Requests answered, by route, status and method."
         case .upstreamRequests: "Attempts at upstreams, by the status that came back (0: none did)."
-        case .requestDuration: "From the request's head to the last byte of its answer."
+        case .requestDuration: "From the request's head to the last byte of its answer; of a tunnel, to its opening."
         case .upstreamDuration: "Duration of one attempt at an upstream."
         case .timeToFirstToken: "From the request's head to the first token of a stream."
         case .interToken: "Between two tokens of a stream, as they came from the upstream."
@@ -81,6 +85,10 @@ extension Metric {
         case .connectionsAccepted: "Client connections accepted."
         case .upstreamConnections: "Connections opened to upstreams."
         case .streamsTruncated: "Answers that broke off after their beginning had gone out."
+        case .handshakes: "TLS handshakes with clients that came to a good end, by version and whether a session was resumed."
+        case .tunnels: "Tunnels opened: requests that switched to WebSocket or another protocol."
+        case .tunnelBytes: "Bytes that came through tunnels, by the side that sent them."
+        case .tunnelMessages: "WebSocket messages that came through tunnels, by the side that sent them."
         }
     }
 
@@ -92,7 +100,8 @@ extension Metric {
         case .requests: ["route_id", "status", "method"]
         case .upstreamRequests: ["upstream_name", "model", "status"]
         case .requestDuration: ["route_id", "upstream_name"]
-        case .upstreamDuration, .interToken, .upstreamConnections: ["upstream_name"]
+        case .upstreamDuration, .interToken, .upstreamConnections, .tunnels: ["upstream_name"]
+        case .tunnelBytes, .tunnelMessages: ["upstream_name", "from"]
         case .timeToFirstToken: ["upstream_name", "model"]
         case .overhead, .streamsTruncated: ["route_id"]
         case .tokens: ["upstream_name", "model_name", "kind"]
@@ -101,6 +110,7 @@ extension Metric {
         case .loopLag: ["worker"]
         case .refused: ["reason"]
         case .connectionsAccepted: ["listener"]
+        case .handshakes: ["version", "resumed"]
         case .clientDisconnects: []
         }
     }
@@ -110,13 +120,16 @@ extension Metric {
         func errorClass(_ raw: UInt16) -> String { Int(raw) < ErrorClass.names.count ? ErrorClass.names[Int(raw)].description : "other" }
         let values: [String] = switch self {
         case .loopLag: ["\(worker)"]
-        case .connectionsAccepted: ["data"]
+        // The listener of `listen_address` has always been called so here.
+        case .connectionsAccepted: [key.a <= 1 ? "data" : name(names.listeners, key.a)]
+        case .handshakes: [key.a == 13 ? "1.3" : "1.2", key.b == 0 ? "false" : "true"]
         case .clientDisconnects: []
         case _ where key.d == MetricPage.overflowMark: Array(repeating: "other", count: labelNames.count)
         case .requests: [name(names.routes, key.a), "\(key.b)", Self.methodName(key.c)]
         case .upstreamRequests: [name(names.upstreams, key.a), name(names.models, key.b), "\(key.c)"]
         case .requestDuration: [name(names.routes, key.a), name(names.upstreams, key.b)]
-        case .upstreamDuration, .interToken, .upstreamConnections: [name(names.upstreams, key.a)]
+        case .upstreamDuration, .interToken, .upstreamConnections, .tunnels: [name(names.upstreams, key.a)]
+        case .tunnelBytes, .tunnelMessages: [name(names.upstreams, key.a), key.b == 0 ? "client" : "upstream"]
         case .timeToFirstToken: [name(names.upstreams, key.a), name(names.models, key.b)]
         case .overhead, .streamsTruncated: [name(names.routes, key.a)]
         case .tokens: [name(names.upstreams, key.a), name(names.models, key.b), Self.tokenKind(key.c)]

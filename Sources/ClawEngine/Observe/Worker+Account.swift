@@ -20,7 +20,9 @@ extension Worker {
         }
         metrics.add(.requests, routeLabel, exchange.pointee.status, UInt16(exchange.pointee.method.rawValue))
         let latency = end &- exchange.pointee.startedAt
-        metrics.observe(.requestDuration, routeLabel, upstreamLabel, nanoseconds: latency)
+        // How long a tunnel was open says nothing of how fast it was answered.
+        let answered = exchange.pointee.tunnel?.pointee.isOpen == true ? exchange.pointee.tunnel.unsafelyUnwrapped.pointee.openedAt &- exchange.pointee.startedAt : latency
+        metrics.observe(.requestDuration, routeLabel, upstreamLabel, nanoseconds: answered)
         metrics.observe(.overhead, routeLabel, nanoseconds: exchange.pointee.overhead)
         if exchange.pointee.firstContentAt != 0 {
             metrics.observe(.timeToFirstToken, upstreamLabel, modelLabel, nanoseconds: exchange.pointee.firstContentAt &- exchange.pointee.startedAt)
@@ -81,6 +83,10 @@ extension Worker {
         text.put(number: UInt64(exchange.pointee.status))
         text.put(",\"error_class\":")
         writeErrorClass(exchange, last, &text)
+        if let refusal = exchange.pointee.refusal {
+            text.put(",\"reason\":")
+            text.put(json: UnsafeRawBufferPointer(start: refusal, count: strlen(refusal)), limit: 100)
+        }
         text.put(",\"latency_ms\":")
         text.put(milliseconds: latency)
         text.put(",\"ttft_ms\":")
@@ -116,7 +122,9 @@ extension Worker {
         text.put(plan.pointee.version)
         text.put("\",\"disconnected\":")
         text.put(exchange.pointee.clientGone ? "\"client\"" : exchange.pointee.upstreamCut ? "\"upstream\"" : "null")
-        text.put(",\"downgraded\":false}\n")
+        text.put(",\"downgraded\":false")
+        writeTunnel(exchange, &text)
+        text.put("}\n")
         log.append(line, text.count)
     }
 

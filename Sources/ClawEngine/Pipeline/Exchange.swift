@@ -40,6 +40,8 @@ struct Exchange: ~Copyable {
         case attempting
         /// The answer's head is read and may be held back (commit barrier) or on its way.
         case relaying
+        /// The upstream has switched protocols: bytes pass both ways (see `tunnel`).
+        case tunnelling
         /// The answer is whole in `output`; waiting for the client to take it.
         case draining
     }
@@ -50,6 +52,11 @@ struct Exchange: ~Copyable {
     var generation: UInt32 = 0
     var state = State.free
     var connection: UInt32 = noIndex
+    /// Its stream on an HTTP/2 connection; 0: HTTP/1.1.
+    var stream: UInt32 = 0
+    /// Neighbours in the connection's list of exchanges (HTTP/2).
+    var nextStream: UInt32 = noIndex
+    var previousStream: UInt32 = noIndex
     var plan: PlanRef
 
     // ---- request
@@ -61,6 +68,8 @@ struct Exchange: ~Copyable {
     /// The body is chunked and read with `requestChunks`.
     var isChunkedRequest = false
     var bodyIsComplete = false
+    /// HTTP/2: no body follows the head.
+    var endsWithHead = false
     var wantsStream = false
     /// The upstream was asked for usage on our account; the client must not see it.
     var hidesUsage = false
@@ -77,10 +86,12 @@ struct Exchange: ~Copyable {
     var hasQuery = false
     var bodyBase: UnsafeMutablePointer<UInt8>?
     var bodyLength = 0
-    /// Bytes of a body with known length; -1: chunked.
+    /// Bytes of a body with known length; -1: chunked, or not said (HTTP/2).
     var bodyExpected = 0
     /// The body lies in a block of this size of the worker's body store; 0: it lies in the head's buffer.
     var bodyCapacity = 0
+    /// A small body from a stream lies in this shared buffer.
+    var bodyBuffer: UInt32 = noIndex
     var requestChunks = ChunkedReader()
     /// The scan of a large body under way.
     var scan: UnsafeMutablePointer<BodyScan>?
@@ -124,6 +135,18 @@ struct Exchange: ~Copyable {
     /// The attempt may be repeated once on a fresh connection (it went out on a pooled one).
     var staleRetryUsed = false
     var upstreamSaid100 = 0
+    /// Its stream on a link that speaks HTTP/2; 0: none. The neighbours in the link's list.
+    var upstreamStream: UInt32 = 0
+    var nextOnLink: UInt32 = noIndex
+    var previousOnLink: UInt32 = noIndex
+    /// The body goes upstream as it comes (gRPC), instead of being held whole.
+    var streamsBody = false
+    /// HTTP/2: what of the request is still to be sent; some of it was; all of it is in there.
+    var upload = Output()
+    var uploadedAny = false
+    var uploadIsWhole = false
+    /// Received bytes whose window is given back when the client has taken them.
+    var unconsumed = 0
     /// A request head too large for a buffer, until it is sent.
     var sentHeadMemory: UnsafeMutablePointer<UInt8>?
 
@@ -135,6 +158,14 @@ struct Exchange: ~Copyable {
     var isHeld = false
     var isStream = false
     var answerIsChunked = false
+    /// HTTP/2: the answer's field lines, until they are handed to the session.
+    var answerLines = Segment(base: Bytes.empty.base, length: 0, buffer: noIndex)
+    /// Field lines behind the body.
+    var trailers = Segment(base: Bytes.empty.base, length: 0, buffer: noIndex)
+    var trailersMemory: UnsafeMutablePointer<UInt8>?
+    var hasGivenTrailers = false
+    /// HTTP/2: in the list of streams whose output is looked at when the turn ends.
+    var isOffered = false
     var answerHasBody = true
     /// The upstream's body, as it is framed there; remaining for a known length.
     var upstreamFraming = BodyFraming.none
@@ -152,6 +183,8 @@ struct Exchange: ~Copyable {
     var holdback: UnsafeMutablePointer<UInt8>?
     var holdbackLength = 0
     static let holdbackMax = 8192
+    /// The request asks for another protocol, and its route allows it.
+    var tunnel: UnsafeMutablePointer<Tunnel>?
     /// Path, model and method of the request for the log, once the request itself is let go.
     var logMemory: UnsafeMutablePointer<UInt8>?
     var answerChunks = ChunkedReader()
@@ -173,7 +206,11 @@ struct Exchange: ~Copyable {
     var finishReason: InlineArray<24, UInt8> = .init(repeating: 0)
     var finishReasonLength: UInt8 = 0
     var failure: FailureKind?
+    /// A stable word for what was wrong with the request, for the log; static text.
+    var refusal: UnsafePointer<CChar>?
     var clientGone = false
+    /// In the list of those that end.
+    var isEnding = false
     var upstreamCut = false
     var startedAt: UInt64 = 0
     var attemptStartedAt: UInt64 = 0

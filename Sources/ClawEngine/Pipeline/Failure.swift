@@ -16,9 +16,10 @@ enum ErrorClass: UInt8 {
 enum FailureKind: UInt8, CaseIterable {
     case badRequest, badHost, headTooLarge, targetTooLong, bodyTooLarge, headerTimeout, bodyTimeout, methodNotAllowed, methodUnknown
     case expectationFailed, versionNotSupported, codingUnknown, loopDetected, badJSON, modelRequired, modelNotFound, notFound
-    case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamReset
+    case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamProtocol, upstreamReset
     case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
     case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
+    case upstreamCannotSwitch
 
     struct Row {
         var status: UInt16
@@ -52,6 +53,7 @@ enum FailureKind: UInt8, CaseIterable {
         case .upstreamConnect: Row(status: 502, code: "upstream_unreachable", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamDNS: Row(status: 502, code: "upstream_name_not_resolved", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamTLS: Row(status: 502, code: "upstream_tls", type: "server_error", origin: .upstream, errorClass: .tls)
+        case .upstreamProtocol: Row(status: 502, code: "upstream_protocol", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamReset: Row(status: 502, code: "upstream_connection_lost", type: "server_error", origin: .upstream, errorClass: .network)
         case .upstreamMalformed: Row(status: 502, code: "upstream_malformed_answer", type: "server_error", origin: .upstream, errorClass: .malformed)
         case .upstreamTruncated: Row(status: 502, code: "upstream_truncated", type: "server_error", origin: .upstream, errorClass: .network)
@@ -65,6 +67,7 @@ enum FailureKind: UInt8, CaseIterable {
         case .clientWriteTimeout: Row(status: 499, code: "client_write_timeout", type: "invalid_request_error", origin: .client, errorClass: .clientGone)
         case .draining: Row(status: 503, code: "gateway_draining", type: "server_error", origin: .gateway, errorClass: .overloaded)
         case .upstreamPending: Row(status: 503, code: "upstream_queue_full", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        case .upstreamCannotSwitch: Row(status: 502, code: "upstream_cannot_switch", type: "server_error", origin: .upstream, errorClass: .badRequest)
         case .buffersExhausted: Row(status: 503, code: "buffers_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
         }
     }
@@ -72,8 +75,8 @@ enum FailureKind: UInt8, CaseIterable {
     /// May another candidate be tried after this, as long as nothing was sent to the client?
     var movesOn: Bool {
         switch self {
-        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
-            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending: true
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
+            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending, .upstreamCannotSwitch: true
         default: false
         }
     }
@@ -81,7 +84,7 @@ enum FailureKind: UInt8, CaseIterable {
     /// Was nothing of the request sent, so that even a request that must not be repeated may go elsewhere?
     var isBeforeSending: Bool {
         switch self {
-        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .connectTimeout, .upstreamPending: true
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .connectTimeout, .upstreamPending, .upstreamCannotSwitch: true
         default: false
         }
     }

@@ -26,7 +26,11 @@ extension Worker {
         // Framing first: what follows depends on it, also after an early answer.
         switch head.framing {
         case .none:
-            exchange.pointee.bodyIsComplete = true
+            if exchange.pointee.stream != 0, !exchange.pointee.endsWithHead {
+                exchange.pointee.bodyExpected = -1
+            } else {
+                exchange.pointee.bodyIsComplete = true
+            }
         case .contentLength(let length):
             if length == 0 { exchange.pointee.bodyIsComplete = true }
             if length > UInt64(exchange.pointee.plan.pointee.bodyBytesMax) {
@@ -40,7 +44,9 @@ extension Worker {
             exchange.pointee.bodyIsComplete = true
         }
         // Whoever sends one of these may mean something else by the bytes behind it (faults H1-17, H1-27, H1-29).
-        if head.hostProblem != .none || head.duplicateAuthorization || head.connectionNamesProtected { connection.pointee.closesAfter = true }
+        if exchange.pointee.stream == 0, head.hostProblem != .none || head.duplicateAuthorization || head.connectionNamesProtected {
+            connection.pointee.closesAfter = true
+        }
         switch head.hostProblem {
         case .none: break
         case .missing: return answerError(index, .badHost, detail: "host is missing")
@@ -62,6 +68,11 @@ extension Worker {
         exchange.pointee.surface = surface(of: exchange)
 
         if exchange.pointee.bodyIsComplete { return classify(index) }
+        if exchange.pointee.stream != 0 {
+            guard isCall(exchange) else { return awaitStreamBody(index) }
+            exchange.pointee.streamsBody = true
+            return classify(index)
+        }
         takeHeldBodyFirst(index)
     }
 
@@ -89,7 +100,7 @@ extension Worker {
         // A pipelined request whose sender ended in the middle of its body.
         if connection.pointee.peerEnded { return bodyCannotBecomeWhole(index) }
         if exchange.pointee.expectsContinue, connection.pointee.heldLength == 0, exchange.pointee.bodyLength == 0 {
-            sendInterim(index, "HTTP/1.1 100 Continue\r\n\r\n")
+            sendInterim(index, 100)
             guard exchange.pointee.state == .receiving else { return }
         }
         let remaining = exchange.pointee.bodyExpected - exchange.pointee.bodyLength
@@ -107,15 +118,16 @@ extension Worker {
 
     /// A large body is waited for in large steps, so that each wake-up brings much (100 KiB: 2 instead of 7).
     private func waitForMore(_ exchange: UnsafeMutablePointer<Exchange>, _ connection: UnsafeMutablePointer<Connection>, _ remaining: Int) {
-        let step = remaining < 32768 ? 1 : UInt32(min(remaining, Self.bodyStepBytes))
+        // Under TLS the kernel counts other bytes than these.
+        let step = remaining < 32768 || connection.pointee.isSecure ? 1 : UInt32(min(remaining, Self.bodyStepBytes))
         if step == connection.pointee.receiveAtLeast { return }
         connection.pointee.receiveAtLeast = step
         _ = claw_receive_at_least(loop, connection.pointee.fd, step)
     }
     private static let bodyStepBytes = 262_144
 
-    private func makeRoomForBody(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        let wanted = exchange.pointee.isChunkedRequest ? 65536 : exchange.pointee.bodyExpected
+    func makeRoomForBody(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let wanted = exchange.pointee.bodyExpected < 0 ? 65536 : exchange.pointee.bodyExpected
         guard let block = bodyStore.take(wanted, budget: exchange.pointee.plan.pointee.bodyMemoryBytesMax) else { return false }
         exchange.pointee.bodyBase = block.base
         exchange.pointee.bodyCapacity = block.capacity
@@ -170,7 +182,7 @@ extension Worker {
         }
     }
 
-    private func growBody(_ exchange: UnsafeMutablePointer<Exchange>, by count: Int) -> Bool {
+    func growBody(_ exchange: UnsafeMutablePointer<Exchange>, by count: Int) -> Bool {
         let needed = exchange.pointee.bodyLength + count
         if needed <= exchange.pointee.bodyCapacity { return true }
         let plan = exchange.pointee.plan
@@ -217,7 +229,7 @@ extension Worker {
     }
 
     /// Scans what has arrived of a large JSON body while it is still in the cache. A refusal waits for the body's end, where it is answered.
-    private func scanArrived(_ index: UInt32) {
+    func scanArrived(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         guard wantsScan(exchange), exchange.pointee.bodyLength < exchange.pointee.bodyExpected else { return }
         if exchange.pointee.scan == nil {
@@ -238,17 +250,19 @@ extension Worker {
         exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post
     }
 
-    private func bodyIsWhole(_ index: UInt32, resumes: Bool) {
+    func bodyIsWhole(_ index: UInt32, resumes: Bool) {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.bodyIsComplete = true
         exchange.pointee.phase = .none
         timers.clear(exchangeTimers + Int(index))
-        let connection = connections.base + Int(exchange.pointee.connection)
-        if connection.pointee.receiveAtLeast != 1 {
-            connection.pointee.receiveAtLeast = 1
-            _ = claw_receive_at_least(loop, connection.pointee.fd, 1)
+        if exchange.pointee.stream == 0 {
+            let connection = connections.base + Int(exchange.pointee.connection)
+            if connection.pointee.receiveAtLeast != 1 {
+                connection.pointee.receiveAtLeast = 1
+                _ = claw_receive_at_least(loop, connection.pointee.fd, 1)
+            }
+            receive(exchange.pointee.connection, CLAW_RECEIVE_BUFFERED)
         }
-        receive(exchange.pointee.connection, CLAW_RECEIVE_BUFFERED)
         if resumes { classify(index) }
     }
 
@@ -346,11 +360,12 @@ extension Worker {
         guard let routeIndex = matchRoute(exchange) else { return answerError(index, .notFound, detail: "") }
         exchange.pointee.route = Int32(routeIndex)
         let route = exchange.pointee.plan.pointee.routes[routeIndex]
-        let isModelRequest = exchange.pointee.modelSpan.kind == .string
+        if requestHead.hasUpgrade, !admitUpgrade(index, route) { return }
+        let isModelRequest = exchange.pointee.modelSpan.kind == .string || exchange.pointee.requestedModel.count > 0
             || (exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post)
         chooseCandidates(exchange, route)
         if exchange.pointee.candidateCount == 0 {
-            if isModelRequest, exchange.pointee.modelSpan.kind == .missing { return answerError(index, .modelRequired, detail: "", param: "model") }
+            if isModelRequest, exchange.pointee.modelSpan.kind == .missing, exchange.pointee.requestedModel.count == 0 { return answerError(index, .modelRequired, detail: "", param: "model") }
             return isModelRequest ? answerError(index, .modelNotFound, detail: "", param: "model") : answerError(index, .upstreamsExhausted, detail: "")
         }
         exchange.pointee.attemptsMax = min(route.pointee.attemptsMax, exchange.pointee.candidateCount)
@@ -389,6 +404,7 @@ extension Worker {
         case .receiving:
             metrics.add(.refused, RefusalLabel.slowBody.rawValue)
             return answerError(index, .bodyTimeout, detail: "")
+        case .tunnelling: return expireTunnel(index)
         case .attempting, .relaying, .draining: break
         }
         if exchange.pointee.probeAt != 0, now >= exchange.pointee.probeAt {

@@ -23,9 +23,12 @@ struct Bytes: @unchecked Sendable {
     var raw: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 }
 
-/// Owns the plan's texts and arrays.
+/// Owns what the plan points to: texts and arrays, and settings that C made. Compiling may stop half-way; what was made until then goes with this.
 final class PlanMemory {
     private var blocks: [UnsafeMutableRawPointer] = []
+    private var foreign: [(pointer: OpaquePointer, release: @convention(c) (OpaquePointer?) -> Void)] = []
+
+    func own(_ pointer: OpaquePointer, _ release: @escaping @convention(c) (OpaquePointer?) -> Void) { foreign.append((pointer, release)) }
 
     func text(_ string: String) -> Bytes { bytes(Array(string.utf8)) }
 
@@ -52,7 +55,10 @@ final class PlanMemory {
         return memory
     }
 
-    deinit { for block in blocks { block.deallocate() } }
+    deinit {
+        for one in foreign { one.release(one.pointer) }
+        for block in blocks { block.deallocate() }
+    }
 }
 
 /// A fixed array of plain values in plan memory.

@@ -34,6 +34,7 @@ struct Plan {
     var bodyTimeout: UInt64
     var writeTimeout: UInt64
     var ssePing: UInt64
+    var tunnelIdle: UInt64
     var requestsPerConnectionMax: Int
     var handshakeTimeout: UInt64
     var handshakesMax: Int
@@ -98,6 +99,7 @@ struct PlanRoute {
     var listeners: UInt64
     var clientSubject: PlanTextTest?
     var clientName: PlanTextTest?
+    var hasClientConditions: Bool { clientSubject != nil || clientName != nil }
     var headers: List<PlanNamedTest>
     var query: List<PlanNamedTest>
     var body: List<PlanBodyCondition>
@@ -109,6 +111,8 @@ struct PlanRoute {
     var timeout: UInt64
     var attemptsMax: Int
     var stripPrefix: Bytes
+    /// Protocols a request may switch to, lower case.
+    var upgrades: List<Bytes>
     /// Where this route's words begin in a worker's rotation state: one counter, then one per target.
     var rotationOffset: Int
 }
@@ -177,6 +181,8 @@ struct PlanEndpoint {
     var isLiteral: Bool
     /// Settings of TLS (claw_tls) when our own client does it.
     var tls: OpaquePointer?
+    /// The same, offering HTTP/1.1 alone: for what must switch protocols.
+    var tlsHTTP1: OpaquePointer?
     /// What is sent as SNI and checked in the certificate, NUL behind it.
     var tlsName: Bytes
     /// h2 is spoken without asking (http:// with `protocol: http2`) or offered by ALPN.

@@ -12,26 +12,27 @@ public struct PlanFailure: Error, CustomStringConvertible {
 final class PlanOwner: @unchecked Sendable {
     let ref: PlanRef
     let configuration: Configuration
-    private let memory = PlanMemory()
+    /// The files it was compiled from.
+    let files: CertificateFiles
+    private let memory: PlanMemory
     /// Objects the plan points to without counting.
-    private var retained: [AnyObject] = []
-    private var policies: [OpaquePointer] = []
-    /// Settings of TLS (claw_tls); sockets count their own.
-    private var secrets: [OpaquePointer] = []
+    private let retained: [AnyObject]
     private let workers: Int
 
     init(_ configuration: Configuration, serial: UInt32, workers: Int, registry: Registry) throws(PlanFailure) {
-        self.configuration = configuration
-        self.workers = workers
-        ref = .allocate(capacity: 1)
+        files = CertificateFiles(configuration)
+        let memory = PlanMemory()
         var compiler = PlanCompiler(configuration: configuration, memory: memory, registry: registry)
         let upstreams = try compiler.upstreams()
         let listeners = try compiler.listeners()
         let routes = try compiler.routes()
+        // Nothing below can fail; above, nothing but `memory` and the compiler holds anything.
         let paths = JSONPaths(compiler.paths, unique: PolicyPath.unique)
+        self.configuration = configuration
+        self.workers = workers
+        self.memory = memory
+        ref = .allocate(capacity: 1)
         retained = compiler.retained + [paths]
-        policies = compiler.policies
-        secrets = compiler.secrets
         let inFlight = memory.zeroed(words: workers * Plan.inFlightStride)
         let stride = (compiler.rotationWords + 15) / 16 * 16
         let listing = compiler.modelListing()
@@ -49,7 +50,8 @@ final class PlanOwner: @unchecked Sendable {
             bodyMemoryBytesMax: configuration.server.bodyMemoryBytesMax, streamBufferBytes: configuration.server.streamBufferBytes,
             headerTimeout: configuration.server.headerTimeoutNanoseconds, idleTimeout: configuration.server.idleTimeoutNanoseconds,
             bodyTimeout: configuration.server.bodyTimeoutNanoseconds, writeTimeout: configuration.server.writeTimeoutNanoseconds,
-            ssePing: configuration.server.ssePingNanoseconds, requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
+            ssePing: configuration.server.ssePingNanoseconds, tunnelIdle: configuration.server.tunnelIdleNanoseconds,
+            requestsPerConnectionMax: configuration.server.requestsPerConnectionMax,
             handshakeTimeout: configuration.server.handshakeTimeoutNanoseconds, handshakesMax: configuration.server.handshakesMax,
             http2: configuration.server.http2,
             logSample: configuration.logging.sample, logFormatIsText: configuration.logging.format == .text,
@@ -63,11 +65,7 @@ final class PlanOwner: @unchecked Sendable {
         return true
     }
 
-    deinit {
-        for policy in policies { claw_transfer_policy_destroy(policy) }
-        for tls in secrets { claw_tls_release(tls) }
-        ref.deallocate()
-    }
+    deinit { ref.deallocate() }
 }
 
 /// The pieces of compilation; a value so that each step can build on the names the earlier ones made.
@@ -77,9 +75,9 @@ struct PlanCompiler {
     let registry: Registry
     var paths = PolicyPath.names
     var retained: [AnyObject] = []
-    var policies: [OpaquePointer] = []
-    var secrets: [OpaquePointer] = []
     var rotationWords = 0
+    /// Settings of TLS towards upstreams, by name and version of HTTP.
+    var clientSettings: [String: OpaquePointer] = [:]
 
     static func jsonString(_ text: String) -> String {
         var out = "\""
@@ -136,31 +134,67 @@ struct PlanCompiler {
         let isLiteral = claw_address_parse(endpoint.host, endpoint.port, &address) == 0
         let bracketed = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
         let isDefaultPort = endpoint.port == (endpoint.isTLS ? 443 : 80)
-        let authority = isDefaultPort ? bracketed : "\(bracketed):\(endpoint.port)"
         // With another name to ask for (`tls.sni`) that name is the origin, in TLS and in Host, and only the connection goes to the URL's host.
         let sni = endpoint.isTLS ? upstream.tls.sni : nil
+        let authority = isDefaultPort ? sni ?? bracketed : "\(sni ?? bracketed):\(endpoint.port)"
         var policy: OpaquePointer?
-        if endpoint.isTLS || upstream.proxy != nil {
+        var tls: OpaquePointer?
+        var tlsHTTP1: OpaquePointer?
+        if upstream.proxy == nil {
+            if endpoint.isTLS {
+                tls = try settings(of: upstream, upstream.httpProtocol)
+                tlsHTTP1 = upstream.httpProtocol == .http1 ? tls : try settings(of: upstream, .http1)
+            }
+        } else {
             policy = try self.policy(of: upstream, connectTo: sni.map { "\($0):\(endpoint.port):\(bracketed):\(endpoint.port)" })
         }
         return PlanEndpoint(
             place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
             origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
-            address: address, isLiteral: isLiteral, tls: nil, tlsName: memory.text(sni ?? endpoint.host), speaksHTTP2: false, policy: policy)
+            address: address, isLiteral: isLiteral, tls: tls, tlsHTTP1: tlsHTTP1, tlsName: memory.text(sni ?? endpoint.host),
+            speaksHTTP2: policy == nil && (upstream.httpProtocol == .http2 || (tls != nil && upstream.httpProtocol == .auto)), policy: policy)
+    }
+
+    private mutating func settings(of upstream: Upstream, _ version: Upstream.HTTPProtocol) throws(PlanFailure) -> OpaquePointer {
+        let key = "\(upstream.name) \(version)"
+        if let made = clientSettings[key] { return made }
+        var options = claw_tls_client_options()
+        options.ca_file = pointer(upstream.tls.caFile)
+        options.client_certificate = pointer(upstream.tls.clientCertificate)
+        options.client_key = pointer(upstream.tls.clientKey)
+        options.insecure_skip_verify = upstream.tls.insecureSkipVerify ? 1 : 0
+        options.alpn = switch version {
+        case .auto: UInt32(CLAW_TLS_ALPN_H2) | UInt32(CLAW_TLS_ALPN_HTTP1)
+        case .http1: UInt32(CLAW_TLS_ALPN_HTTP1)
+        case .http2: UInt32(CLAW_TLS_ALPN_H2)
+        }
+        options.kernel_tls = 1
+        var made: OpaquePointer?
+        var problem = [CChar](repeating: 0, count: 512)
+        guard claw_tls_client(&options, &made, &problem, problem.count) == 0, let made else {
+            let words = problem.withUnsafeBufferPointer { String(cString: $0.baseAddress.unsafelyUnwrapped) }
+            throw PlanFailure(description: "upstreams.\(upstream.name).tls: \(words)")
+        }
+        memory.own(made) { claw_tls_release($0) }
+        clientSettings[key] = made
+        return made
+    }
+
+    /// A C string that lives as long as the plan.
+    func pointer(_ text: String?) -> UnsafePointer<CChar>? {
+        guard let text else { return nil }
+        return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
     }
 
     private mutating func policy(of upstream: Upstream, connectTo: String?) throws(PlanFailure) -> OpaquePointer {
-        func pointer(_ text: String?) -> UnsafePointer<CChar>? {
-            guard let text else { return nil }
-            return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
-        }
         var options = claw_transfer_policy_options()
         options.ca_file = pointer(upstream.tls.caFile)
         options.client_certificate = pointer(upstream.tls.clientCertificate)
         options.client_key = pointer(upstream.tls.clientKey)
         options.proxy = pointer(upstream.proxy)
         options.connect_to = pointer(connectTo)
+        options.http_version = upstream.httpProtocol == .http1 ? 1 : 0
         options.insecure_skip_verify = upstream.tls.insecureSkipVerify ? 1 : 0
         options.connect_timeout_ms = UInt32(min(upstream.connectTimeoutNanoseconds / 1_000_000, UInt64(UInt32.max)))
         var made: OpaquePointer?
@@ -168,70 +202,8 @@ struct PlanCompiler {
         guard result == 0, let made else {
             throw PlanFailure(description: "upstreams.\(upstream.name).tls: \(String(cString: strerror(-result)))")
         }
-        policies.append(made)
+        memory.own(made) { claw_transfer_policy_destroy($0) }
         return made
-    }
-
-    // MARK: listeners
-
-    mutating func listeners() throws(PlanFailure) -> [PlanListener] {
-        var all = configuration.server.listeners
-        if all.isEmpty {
-            // A configuration made in code, not loaded from a file.
-            var main = Listener(name: "main")
-            main.address = configuration.server.listenAddress
-            main.port = configuration.server.listenPort
-            main.tls = configuration.server.tls
-            all = [main]
-        }
-        var out: [PlanListener] = []
-        for listener in all {
-            out.append(PlanListener(
-                name: memory.text(listener.name), label: registry.label(.listener, listener.name), tls: try listener.tls.map { (tls) throws(PlanFailure) in try settings(tls, listener) },
-                takesHTTP1: listener.protocols.contains(.http1), takesHTTP2: listener.protocols.contains(.http2), hasProxyHeader: listener.proxyProtocol))
-        }
-        return out
-    }
-
-    private mutating func settings(_ tls: ServerTLS, _ listener: Listener) throws(PlanFailure) -> OpaquePointer {
-        func pointer(_ text: String?) -> UnsafePointer<CChar>? {
-            guard let text else { return nil }
-            return UnsafeRawPointer(memory.text(text).base).assumingMemoryBound(to: CChar.self)
-        }
-        let pairs = tls.pairs.map { claw_tls_pair(certificate: pointer($0.certificate), key: pointer($0.key)) }
-        var options = claw_tls_server_options()
-        options.client_verify = switch tls.clientAuth {
-        case .none: UInt32(CLAW_TLS_CLIENT_NONE)
-        case .optional: UInt32(CLAW_TLS_CLIENT_OPTIONAL)
-        case .required: UInt32(CLAW_TLS_CLIENT_REQUIRED)
-        }
-        options.client_ca = pointer(tls.clientCA)
-        options.version_min = tls.versionMin == .v13 ? 13 : 12
-        options.alpn = (listener.protocols.contains(.http1) ? UInt32(CLAW_TLS_ALPN_HTTP1) : 0) | (listener.protocols.contains(.http2) ? UInt32(CLAW_TLS_ALPN_H2) : 0)
-        options.ciphers = pointer(tls.ciphers)
-        options.ciphersuites = pointer(tls.ciphersuites)
-        options.tickets = registry.tickets(seconds: tls.ticketRotationSeconds)
-        options.kernel_tls = tls.kernelTLS ? 1 : 0
-        options.strict_sni = tls.strictSNI ? 1 : 0
-        options.pair_count = UInt32(pairs.count)
-        var made: OpaquePointer?
-        var problem = [CChar](repeating: 0, count: 512)
-        let result = pairs.withUnsafeBufferPointer { pairs in
-            options.pairs = pairs.baseAddress
-            return claw_tls_server(&options, &made, &problem, problem.count)
-        }
-        guard result == 0, let made else {
-            let words = problem.withUnsafeBufferPointer { String(cString: $0.baseAddress.unsafelyUnwrapped) }
-            throw PlanFailure(description: "listener \(listener.name): tls: \(words)")
-        }
-        secrets.append(made)
-        return made
-    }
-
-    private func listenerMask(_ names: [String]) -> UInt64 {
-        var mask: UInt64 = 0
-        for (at, listener) in configuration.server.listeners.enumerated() where at < 64 && names.contains(listener.name) { mask |= 1 << UInt64(at) }
-        return mask
     }
 
     // MARK: routes
@@ -271,7 +243,8 @@ struct PlanCompiler {
             targets: memory.array(targets), weightTotal: route.targets.reduce(0) { $0 + $1.weight },
             modelMap: memory.array(route.modelMap.sorted { $0.key < $1.key }.map { PlanMapping(from: memory.text($0.key), to: served($0.value)) }),
             timeout: route.timeoutNanoseconds ?? 0, attemptsMax: max(1, min(route.retries.attemptsMax, Exchange.attemptsMax)),
-            stripPrefix: memory.text(route.stripPrefix ?? ""), rotationOffset: offset)
+            stripPrefix: memory.text(route.stripPrefix ?? ""), upgrades: memory.array(route.upgrades.map { memory.text($0) }),
+            rotationOffset: offset)
     }
 
     private func compile(_ path: PathMatch) -> PlanPath {

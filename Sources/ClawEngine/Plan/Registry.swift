@@ -56,5 +56,9 @@ final class Registry: Sendable {
         }
     }
 
+    deinit {
+        for keys in state.withLock({ $0.tickets.values }) { claw_tls_tickets_release(OpaquePointer(bitPattern: keys)) }
+    }
+
     func names() -> State { state.withLock { $0 } }
 }

@@ -36,7 +36,9 @@ extension Worker {
         exchange.pointee.upstreamKeepsAlive = head.keepAlive
         if case .contentLength(let length) = head.framing { exchange.pointee.upstreamRemaining = length }
         if exchange.pointee.isStream, upstream.pointee.isModel, status < 300 { exchange.pointee.isHeld = true }
-        if !exchange.pointee.bodyIsComplete || (exchange.pointee.link != noIndex && !links.base[Int(exchange.pointee.link)].sentAll) {
+        if exchange.pointee.upstreamStream != 0 {
+            // On a stream of its own the rest of the request may still go out beside the answer.
+        } else if !exchange.pointee.bodyIsComplete || (exchange.pointee.link != noIndex && !links.base[Int(exchange.pointee.link)].sentAll) {
             // The upstream answers before it has read the request (faults UP-12): the rest of it is not sent.
             stopSending(exchange)
         }
@@ -45,7 +47,10 @@ extension Worker {
             return false
         }
         var writer = TextWriter(start)
-        if status == 200 {
+        let isStream = exchange.pointee.stream != 0
+        if isStream {
+            // HTTP/2: the session makes the status line's equivalent.
+        } else if status == 200 {
             writer.put("HTTP/1.1 200 OK\r\n")
         } else {
             writer.put("HTTP/1.1 ")
@@ -70,16 +75,22 @@ extension Worker {
             writer.put(number: length)
             writer.put("\r\n")
         default:
-            if exchange.pointee.versionMinor >= 1 {
+            if isStream {
+                // The stream's own end says where the body ends.
+            } else if exchange.pointee.versionMinor >= 1 {
                 exchange.pointee.answerIsChunked = true
                 writer.put("transfer-encoding: chunked\r\n")
             } else {
                 connection.pointee.closesAfter = true
             }
         }
-        writeConnection(exchange, connection, &writer)
-        writer.put("\r\n")
-        commitAnswerText(exchange, writer)
+        if isStream {
+            commitAnswerLines(exchange, writer)
+        } else {
+            writeConnection(exchange, connection, &writer)
+            writer.put("\r\n")
+            commitAnswerText(exchange, writer)
+        }
         exchange.pointee.phase = .idle
         setTimer(index, now + upstream.pointee.idleStreamTimeout)
         return true
@@ -92,7 +103,7 @@ extension Worker {
         exchange.pointee.upstreamKeepsAlive = false
     }
 
-    private func answerFieldBytes(_ head: ResponseHead) -> Int {
+    func answerFieldBytes(_ head: ResponseHead) -> Int {
         var bytes = 0
         for at in 0..<head.fieldCount { bytes += Int(head.fields[at].nameLength) + Int(head.fields[at].valueLength) + 4 }
         return bytes
@@ -114,7 +125,16 @@ extension Worker {
         }
     }
 
-    private func copyFields(_ head: ResponseHead, _ base: UnsafePointer<UInt8>, isModel: Bool, _ writer: inout TextWriter) {
+    /// HTTP/2: the field lines wait for the session, like a head in the output.
+    private func commitAnswerLines(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: TextWriter) {
+        if exchange.pointee.answerMemory == writer.start {
+            exchange.pointee.answerLines = Segment(base: UnsafePointer(writer.start), length: UInt32(writer.count), buffer: noIndex)
+        } else {
+            exchange.pointee.answerLines = buffers.commit(writer.count)
+        }
+    }
+
+    func copyFields(_ head: ResponseHead, _ base: UnsafePointer<UInt8>, isModel: Bool, _ writer: inout TextWriter) {
         for at in 0..<head.fieldCount {
             let field = head.fields + at
             switch field.pointee.name {
@@ -191,8 +211,9 @@ extension Worker {
         if exchange.pointee.isCommitted { return truncate(index, kind) }
         dropUpstream(index)
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
+        dropAnswerLines(exchange)
         let connection = connections.base + Int(exchange.pointee.connection)
-        if !exchange.pointee.bodyIsComplete {
+        if !exchange.pointee.bodyIsComplete, exchange.pointee.stream == 0 {
             connection.pointee.closesAfter = true
             receive(exchange.pointee.connection, CLAW_RECEIVE_BUFFERED)
         }
@@ -274,6 +295,7 @@ extension Worker {
         case .upstreamConnect: text.put("the upstream could not be reached")
         case .upstreamDNS: text.put("the upstream's name could not be resolved")
         case .upstreamTLS: text.put("TLS to the upstream failed; nothing of the request was sent")
+        case .upstreamProtocol: text.put("gRPC needs HTTP/2 and this upstream speaks HTTP/1.1 (upstreams.*.protocol: http2)")
         case .upstreamReset: text.put("the upstream closed the connection before it answered")
         case .upstreamMalformed: text.put("the upstream's answer was not valid HTTP")
         case .upstreamTruncated: text.put("the upstream's answer broke off")
@@ -285,6 +307,7 @@ extension Worker {
         case .clientGone, .clientWriteTimeout: text.put("client gone")
         case .draining: text.put("the gateway is shutting down")
         case .upstreamPending: text.put("too many requests wait for this upstream")
+        case .upstreamCannotSwitch: text.put("a connection to this upstream cannot switch protocols (it goes through upstreams.*.proxy, or is spoken to in HTTP/2 without TLS)")
         case .buffersExhausted: text.put("all buffers are in use")
         }
         if message.count > 0 {
@@ -321,11 +344,15 @@ extension Worker {
         let connection = connections.base + Int(exchange.pointee.connection)
         guard let start = answerRoom(exchange, 2048 + body.count) else { return clientGone(index) }
         var writer = TextWriter(start)
-        writer.put("HTTP/1.1 ")
-        writer.put(number: UInt64(status))
-        writer.put(byte: 32)
-        writer.put(Self.reason(status))
-        writer.put("\r\ndate: ")
+        let isStream = exchange.pointee.stream != 0
+        if !isStream {
+            writer.put("HTTP/1.1 ")
+            writer.put(number: UInt64(status))
+            writer.put(byte: 32)
+            writer.put(Self.reason(status))
+            writer.put("\r\n")
+        }
+        writer.put("date: ")
         writer.put(date(), 29)
         writer.put("\r\ncontent-type: application/json\r\ncache-control: no-store\r\n")
         if retryAfter > 0 {
@@ -338,14 +365,27 @@ extension Worker {
         writer.put("content-length: ")
         writer.put(number: UInt64(body.count))
         writer.put("\r\n")
-        writeConnection(exchange, connection, &writer)
-        writer.put("\r\n")
+        let lines = writer.count
+        if !isStream {
+            writeConnection(exchange, connection, &writer)
+            writer.put("\r\n")
+        }
         if exchange.pointee.method != .head { writer.put(body) }
         commitAnswerText(exchange, writer)
+        if isStream {
+            // The lines are the session's, what follows them is payload.
+            exchange.pointee.answerLines = Segment(base: UnsafePointer(start), length: UInt32(lines), buffer: exchange.pointee.output[0].buffer)
+            if lines == Int(exchange.pointee.output[0].length) {
+                _ = exchange.pointee.output.dropFirst()
+            } else {
+                buffers.retain(exchange.pointee.answerLines.buffer)
+                exchange.pointee.output.advanceFirst(lines)
+            }
+        }
         exchange.pointee.state = .draining
         exchange.pointee.phase = .none
         exchange.pointee.totalDeadline = 0
-        flush(exchange.pointee.connection)
+        push(index)
     }
 
     static func reason(_ status: UInt16) -> StaticString {

@@ -19,7 +19,7 @@ extension Worker {
         let generation = exchange.pointee.generation
         switch exchange.pointee.upstreamFraming {
         case .none:
-            if exchange.pointee.transfer >= 0 { return }
+            if exchange.pointee.transfer >= 0 || exchange.pointee.upstreamStream != 0 { return }
             return answerComplete(index, reusable: from == to && exchange.pointee.upstreamKeepsAlive)
         case .contentLength:
             let take = Int(min(UInt64(to - from), exchange.pointee.upstreamRemaining))
@@ -27,7 +27,7 @@ extension Worker {
             let isLast = exchange.pointee.upstreamRemaining == 0
             if take > 0, !deliver(index, base + from, take, buffer, isWhole: isLast && exchange.pointee.bytesRelayed == 0) { return }
             // With curl the end comes as an event of its own, which also says that the request's memory is free.
-            if isLast, exchange.pointee.transfer < 0 { return answerComplete(index, reusable: from + take == to && exchange.pointee.upstreamKeepsAlive) }
+            if isLast, exchange.pointee.transfer < 0, exchange.pointee.upstreamStream == 0 { return answerComplete(index, reusable: from + take == to && exchange.pointee.upstreamKeepsAlive) }
         case .untilClose:
             if to > from, !deliver(index, base + from, to - from, buffer, isWhole: false) { return }
         case .chunked:
@@ -37,7 +37,7 @@ extension Worker {
         // While the client is the one waited for, bytes from upstream are no progress (faults H1-33).
         if exchange.pointee.phase != .write { exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout }
         if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
-        if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
+        if !exchange.pointee.isHeld, !exchange.pointee.output.isEmpty || exchange.pointee.answerLines.length > 0 { pushLater(index) }
     }
 
     /// The same for bytes in memory of somebody else's: they are copied (rare: behind a very long head).
@@ -254,7 +254,10 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.isHeld = false
         exchange.pointee.isCommitted = true
-        if exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].sentAll, exchange.pointee.transfer < 0 { releaseRequest(exchange) }
+        let isSent = exchange.pointee.upstreamStream != 0
+            ? exchange.pointee.uploadIsWhole && exchange.pointee.upload.isEmpty
+            : exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].sentAll
+        if isSent, exchange.pointee.transfer < 0 { releaseRequest(exchange) }
         if exchange.pointee.plan.pointee.ssePing > 0 {
             exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing
             setTimer(index, now + presentUpstream(exchange).pointee.idleStreamTimeout)
@@ -262,7 +265,7 @@ extension Worker {
     }
 
     /// Lets the request's bytes go, so that a long stream holds none; what the log wants is copied out.
-    private func releaseRequest(_ exchange: UnsafeMutablePointer<Exchange>) {
+    func releaseRequest(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard exchange.pointee.logMemory == nil else { return }
         let path = min(exchange.pointee.path.count, 512)
         let model = min(exchange.pointee.requestedModel.count, 256)
@@ -279,6 +282,8 @@ extension Worker {
         if exchange.pointee.bodyCapacity > 0, let body = exchange.pointee.bodyBase {
             bodyStore.give(body, capacity: exchange.pointee.bodyCapacity)
         }
+        buffers.release(exchange.pointee.bodyBuffer)
+        exchange.pointee.bodyBuffer = noIndex
         exchange.pointee.bodyBase = nil
         exchange.pointee.bodyCapacity = 0
         if let scan = exchange.pointee.scan {
@@ -325,9 +330,18 @@ extension Worker {
         } else if let tail = exchange.pointee.tail.base, exchange.pointee.tail.length > 0 {
             takeUsageFromEnd(exchange, tail, exchange.pointee.tail.length)
         }
-        if exchange.pointee.answerIsChunked, exchange.pointee.method != .head { appendStatic(exchange, "0\r\n\r\n") }
+        if exchange.pointee.answerIsChunked, exchange.pointee.method != .head {
+            appendStatic(exchange, "0\r\n")
+            if exchange.pointee.trailers.length > 0 {
+                exchange.pointee.output.append(exchange.pointee.trailers)
+                buffers.retain(exchange.pointee.trailers.buffer)
+            }
+            appendStatic(exchange, "\r\n")
+        }
         closeAttempt(exchange, exchange.pointee.failure == .upstreamInBand ? .serverError : Self.errorClass(of: exchange.pointee.status), status: exchange.pointee.status)
-        if exchange.pointee.link != noIndex {
+        if exchange.pointee.upstreamStream != 0 {
+            leaveSession(index, error: exchange.pointee.uploadIsWhole && exchange.pointee.upload.isEmpty && reusable ? nil : StreamError.cancel)
+        } else if exchange.pointee.link != noIndex {
             let link = exchange.pointee.link
             exchange.pointee.link = noIndex
             links.base[Int(link)].exchange = noIndex
@@ -339,7 +353,7 @@ extension Worker {
         exchange.pointee.phase = .none
         exchange.pointee.totalDeadline = 0
         exchange.pointee.pingAt = 0
-        flush(exchange.pointee.connection)
+        push(index)
     }
 
     static func errorClass(of status: UInt16) -> ErrorClass {
@@ -360,10 +374,9 @@ extension Worker {
         exchange.pointee.failure = kind
         exchange.pointee.upstreamCut = kind != .draining
         dropUpstream(index)
-        let connection = connections.base + Int(exchange.pointee.connection)
-        connection.pointee.closesAfter = true
+        if exchange.pointee.stream == 0 { connections.base[Int(exchange.pointee.connection)].closesAfter = true }
         metrics.add(.streamsTruncated, exchange.pointee.route >= 0 ? exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.label : 0)
-        if exchange.pointee.isStream, exchange.pointee.answerIsChunked || exchange.pointee.versionMinor == 0 {
+        if exchange.pointee.isStream, exchange.pointee.answerIsChunked || exchange.pointee.versionMinor == 0 || exchange.pointee.stream != 0 {
             // A piece of an event that can't become whole, and may be the one the client must not see.
             exchange.pointee.holdbackLength = 0
             appendErrorEvent(exchange, kind)
@@ -376,7 +389,7 @@ extension Worker {
         exchange.pointee.phase = .none
         exchange.pointee.totalDeadline = 0
         exchange.pointee.pingAt = 0
-        flush(exchange.pointee.connection)
+        push(index)
     }
 
     private func appendErrorEvent(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind) {
@@ -423,9 +436,22 @@ extension Worker {
 
     // MARK: the client's socket
 
+    /// What the exchange has for its client may go out.
+    @inline(__always)
+    func push(_ index: UInt32) {
+        if exchanges.base[Int(index)].stream == 0 { flush(exchanges.base[Int(index)].connection) } else { offer(index) }
+    }
+
+    /// The same, when the turn ends.
+    @inline(__always)
+    private func pushLater(_ index: UInt32) {
+        if exchanges.base[Int(index)].stream == 0 { markDirty(exchanges.base[Int(index)].connection) } else { offer(index) }
+    }
+
     /// Hands what is in the exchange's output to the kernel; ends the exchange when all of a finished answer is there.
     func flush(_ connectionIndex: UInt32) {
         let connection = connections.base + Int(connectionIndex)
+        if connection.pointee.state == .multiplexing { return flushStreams(connectionIndex) }
         guard connection.pointee.state == .exchanging else { return }
         let index = connection.pointee.exchange
         let exchange = exchanges.base + Int(index)
@@ -461,11 +487,19 @@ extension Worker {
                 return clientIsSlow(index)
             }
         }
-        exchange.pointee.heldBuffers = 0
         if exchange.pointee.state == .draining {
-            markEnding(index)
-            return
+            exchange.pointee.heldBuffers = 0
+            return markEnding(index)
         }
+        outputTaken(index)
+    }
+
+    /// The client has all there is so far, and more is to come.
+    @inline(__always)
+    func outputTaken(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        exchange.pointee.heldBuffers = 0
+        if exchange.pointee.state == .tunnelling { return tunnelDrained(index) }
         if exchange.pointee.isStream { exchange.pointee.output.release() }
         if exchange.pointee.phase == .write {
             exchange.pointee.phase = .idle
@@ -492,17 +526,18 @@ extension Worker {
     }
 
     /// The client takes less than there is: beyond the stream's buffer its own upstream pauses, and only that one.
-    private func clientIsSlow(_ index: UInt32) {
+    func clientIsSlow(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling { return pauseIfFull(exchange) }
         exchange.pointee.phase = .write
         setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
         pauseIfFull(exchange)
     }
 
-    private func pauseIfFull(_ exchange: UnsafeMutablePointer<Exchange>) {
+    func pauseIfFull(_ exchange: UnsafeMutablePointer<Exchange>) {
         let limit = exchange.pointee.plan.pointee.streamBufferBytes
         let isFull = exchange.pointee.output.bytes >= limit || Int(exchange.pointee.heldBuffers) * buffers.size >= limit
-        if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying { setUpstreamReceiving(exchange, false) }
+        if isFull, !exchange.pointee.isPaused, exchange.pointee.state == .relaying || exchange.pointee.state == .tunnelling { setUpstreamReceiving(exchange, false) }
     }
 
     /// While a model thinks: a comment keeps what lies between awake. Only between events, only when nothing else is waiting to go out.
@@ -513,7 +548,7 @@ extension Worker {
             exchange.pointee.events.isBetweenEvents
         else { return }
         appendStatic(exchange, exchange.pointee.answerIsChunked ? "8\r\n: ping\n\n\r\n" : ": ping\n\n")
-        flush(exchange.pointee.connection)
+        push(index)
     }
 
     // MARK: a client that leaves
@@ -532,17 +567,24 @@ extension Worker {
         if !exchange.pointee.isCommitted {
             guard exchange.pointee.versionMinor >= 1 else { return }
             // 102 (RFC 2518 §10.1): any number of 1xx may come before an answer (RFC 9110 §15.2).
-            sendInterim(index, "HTTP/1.1 102 Processing\r\n\r\n")
+            sendInterim(index, 102)
         } else if exchange.pointee.isStream, exchange.pointee.events.isBetweenEvents {
             appendStatic(exchange, exchange.pointee.answerIsChunked ? "3\r\n:\n\n\r\n" : ":\n\n")
-            flush(exchange.pointee.connection)
+            push(index)
         }
     }
 
     /// Sends an interim answer past the output. A socket that is full goes without it; one that takes only half of it can get no answer any more.
-    func sendInterim(_ index: UInt32, _ text: StaticString) {
+    func sendInterim(_ index: UInt32, _ status: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let connection = connections.base + Int(exchange.pointee.connection)
+        if exchange.pointee.stream != 0 {
+            if let session = connection.pointee.session { _ = claw_h2_answer(session, exchange.pointee.stream, status, nil, 0, 0) }
+            return markDirty(exchange.pointee.connection)
+        }
+        let text: StaticString = status == 100 ? "HTTP/1.1 100 Continue\r\n\r\n" : "HTTP/1.1 102 Processing\r\n\r\n"
         var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
-        let sent = claw_send(loop, connections.base[Int(exchanges.base[Int(index)].connection)].fd, &slice, 1)
+        let sent = claw_send(loop, connection.pointee.fd, &slice, 1)
         if sent != Int64(text.utf8CodeUnitCount), sent != -Int64(EAGAIN) { clientGone(index) }
     }
 
@@ -550,6 +592,7 @@ extension Worker {
     func clientGone(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         guard exchange.pointee.state != .free else { return }
+        if exchange.pointee.state == .tunnelling { return tunnelClientLost(index) }
         exchange.pointee.clientGone = true
         if exchange.pointee.failure == nil { exchange.pointee.failure = .clientGone }
         if exchange.pointee.attemptCount > 0, exchange.pointee.state == .attempting || exchange.pointee.state == .relaying {
@@ -558,6 +601,7 @@ extension Worker {
         if exchange.pointee.status == 0 { exchange.pointee.status = 499 }
         metrics.add(.clientDisconnects, 0)
         dropUpstream(index)
+        dropAnswerLines(exchange)
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
         exchange.pointee.state = .draining
         exchange.pointee.resetsClient = true
@@ -574,8 +618,14 @@ extension Worker {
         account(exchange, end: end)
         let connection = exchange.pointee.connection
         let reset = exchange.pointee.resetsClient
+        let stream = exchange.pointee.stream
+        let isOnStream = connections.base[Int(connection)].state != .exchanging
+        let error: UInt32? = !reset ? nil : exchange.pointee.clientGone ? StreamError.cancel : StreamError.internalError
+        let bodyIsComplete = exchange.pointee.bodyIsComplete
+        if isOnStream { unlinkStream(index) }
         timers.clear(exchangeTimers + Int(index))
         dropRequest(exchange)
+        dropTunnel(exchange)
         exchange.pointee.logMemory?.deallocate()
         exchange.pointee.logMemory = nil
         exchange.pointee.answerMemory?.deallocate()
@@ -586,12 +636,19 @@ extension Worker {
         exchange.pointee.holdback = nil
         exchange.pointee.tail.release()
         exchange.pointee.output.release()
+        dropAnswerLines(exchange)
+        dropTrailers(exchange)
+        dropUpload(exchange)
         exchange.pointee.events = EventScanner()
         exchange.pointee.state = .free
         let running = exchange.pointee.plan.pointee.inFlight + self.index * Plan.inFlightStride
         claw_word_store(running, claw_word_load_relaxed(running) &- 1)
         exchanges.give(Int(index))
         metrics.set(.streams, exchanges.inUse)
-        exchangeEnded(connection, reset: reset)
+        if isOnStream {
+            streamEnded(connection, stream: stream, error: error, bodyIsComplete: bodyIsComplete)
+        } else {
+            exchangeEnded(connection, reset: reset)
+        }
     }
 }

@@ -24,6 +24,7 @@ extension Worker {
 
     private func matchesHead(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
         if route.pointee.methods != 0, route.pointee.methods & (1 << UInt16(exchange.pointee.method.rawValue)) == 0 { return false }
+        if route.pointee.listeners != 0, !matchesListener(exchange, route) { return false }
         switch route.pointee.path {
         case .any: break
         case .exact(let text):
@@ -35,6 +36,7 @@ extension Worker {
             if !matchesTemplate(exchange.pointee.path, segments) { return false }
         }
         if route.pointee.hosts.count > 0, !matchesHost(exchange, route) { return false }
+        if route.pointee.hasClientConditions, !matchesClient(exchange, route) { return false }
         if route.pointee.headers.count > 0 {
             for at in 0..<route.pointee.headers.count where !matchesHeader(exchange, route.pointee.headers[at]) { return false }
         }
@@ -42,6 +44,41 @@ extension Worker {
             for at in 0..<route.pointee.query.count where !matchesQuery(exchange, route.pointee.query[at]) { return false }
         }
         return true
+    }
+
+    @inline(__always)
+    private func matchesListener(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
+        route.pointee.listeners & (1 << UInt64(connections.base[Int(exchange.pointee.connection)].listener & 63)) != 0
+    }
+
+    /// Conditions on the client's certificate. Without one, only `present: false` holds.
+    private func matchesClient(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
+        let certificate = connections.base[Int(exchange.pointee.connection)].clientCertificate
+        if let test = route.pointee.clientSubject {
+            let subject = certificate?.pointee.subject.raw
+            if !holds(test, anyOf: subject, separator: nil) { return false }
+        }
+        if let test = route.pointee.clientName {
+            let names = certificate?.pointee.names.raw
+            if !holds(test, anyOf: names, separator: UInt8(ascii: ",")) { return false }
+        }
+        return true
+    }
+
+    /// The test on a text, or on each part of it; an empty text is none.
+    private func holds(_ test: PlanTextTest, anyOf text: UnsafeRawBufferPointer?, separator: UInt8?) -> Bool {
+        let isPresent = text.map { $0.count > 0 } ?? false
+        if case .present(let wanted) = test { return wanted == isPresent }
+        guard isPresent, let text else { return false }
+        guard let separator else { return holds(test, text) }
+        var at = 0
+        while true {
+            var end = at
+            while end < text.count, text[end] != separator { end += 1 }
+            if end > at, holds(test, UnsafeRawBufferPointer(rebasing: text[at..<end])) { return true }
+            if end == text.count { return false }
+            at = end + 1
+        }
     }
 
     private func matchesTemplate(_ path: UnsafeRawBufferPointer, _ segments: List<PlanSegment>) -> Bool {
@@ -137,7 +174,7 @@ extension Worker {
         return false
     }
 
-    private func decodeQuery(_ query: UnsafeRawBufferPointer, _ from: Int, _ to: Int, _ into: UnsafeMutablePointer<UInt8>) -> Int {
+    func decodeQuery(_ query: UnsafeRawBufferPointer, _ from: Int, _ to: Int, _ into: UnsafeMutablePointer<UInt8>) -> Int {
         func digit(_ c: UInt8) -> UInt8? {
             switch c {
             case 48...57: c - 48
@@ -311,12 +348,12 @@ extension Worker {
         if upstream.pointee.endpoints.count == 0 { return nil }
         if !upstream.pointee.isModel { return Candidate(upstream: index, hasModel: false, model: target.pointee.model) }
         if target.pointee.hasModel { return Candidate(upstream: index, hasModel: true, model: resolve(upstream, target.pointee.model) ?? target.pointee.model) }
-        guard exchange.pointee.modelSpan.kind == .string, let body = exchange.pointee.bodyBase else {
+        guard exchange.pointee.modelSpan.kind == .string || exchange.pointee.tunnel?.pointee.modelCount ?? 0 > 0 else {
             // A request that names no model (GET /v1/files …) goes through as it is; a model request without one goes nowhere.
             let isModelRequest = exchange.pointee.surface != .plain && exchange.pointee.surface != .models
             return isModelRequest ? nil : Candidate(upstream: index, hasModel: false, model: target.pointee.model)
         }
-        guard let asked = text(exchange.pointee.modelSpan, body) else { return nil }
+        guard let asked = askedModel(exchange) else { return nil }
         for at in 0..<route.pointee.modelMap.count where route.pointee.modelMap[at].pointee.from.equals(asked) {
             let mapped = route.pointee.modelMap[at].pointee.to
             return Candidate(upstream: index, hasModel: true, model: resolve(upstream, mapped) ?? mapped)
@@ -331,6 +368,13 @@ extension Worker {
             return nil
         }
         return Candidate(upstream: index, hasModel: false, model: target.pointee.model)
+    }
+
+    /// The requested model, unescaped: from the query of a request that asks for a tunnel, else from the body.
+    private func askedModel(_ exchange: UnsafeMutablePointer<Exchange>) -> UnsafeRawBufferPointer? {
+        if let tunnel = exchange.pointee.tunnel, tunnel.pointee.modelCount > 0 { return exchange.pointee.requestedModel }
+        guard let body = exchange.pointee.bodyBase else { return nil }
+        return text(exchange.pointee.modelSpan, body)
     }
 
     /// An alias of this upstream stands for the id behind it.

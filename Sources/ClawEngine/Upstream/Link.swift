@@ -1,10 +1,10 @@
-// A link is one of our connections to an upstream endpoint (transport `direct`). It carries one transfer at a time and waits in its endpoint's pool
-// between transfers. Anything that arrives while it waits poisons it.
+// A link is one of our connections to an upstream endpoint (transport `direct`). Over HTTP/1.1 it carries one transfer at a time and waits in its
+// endpoint's pool between transfers; anything that arrives while it waits poisons it. Over HTTP/2 it carries many (`multiplexing`).
 import CClaw
 import ClawWire
 
 struct Link {
-    enum State: UInt8 { case free, connecting, idle, active }
+    enum State: UInt8 { case free, connecting, securing, idle, active, multiplexing }
     var generation: UInt32 = 0
     var fd: Int32 = -1
     var state = State.free
@@ -33,6 +33,14 @@ struct Link {
     var heldMemory: UnsafeMutablePointer<UInt8>?
     var heldCapacity: UInt32 = 0
     var output = Output()
+    /// The HTTP/2 session (claw_h2); then `exchange` is the head of the list of all it carries.
+    var session: OpaquePointer?
+    var streams: UInt32 = 0
+    /// No further request is sent on it.
+    var isClosing = false
+    /// Others wait for it to be open.
+    var isAwaited = false
+    var heardAt: UInt64 = 0
     init() {}
 }
 
@@ -41,6 +49,11 @@ struct EndpointState {
     static let addressesMax = 8
     var idle: [UInt32] = []
     var open = 0
+    /// Links that speak HTTP/2, and whether one is being opened.
+    var sessions: [UInt32] = []
+    var isOpening = false
+    /// Asked for HTTP/2, it chose HTTP/1.1.
+    var prefersHTTP1 = false
     /// Exchanges (index and generation) waiting for an address or a free connection, first in, first out.
     var waiting: [SlotToken] = []
     var addresses: [claw_address] = []

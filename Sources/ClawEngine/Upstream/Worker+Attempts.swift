@@ -38,6 +38,7 @@ extension Worker {
         let endpoints = upstream.pointee.endpoints
         let endpoint = endpoints.count == 1 ? endpoints[0] : endpoints[pickEndpoint(endpoints)]
         exchange.pointee.endpoint = endpoint
+        if exchange.pointee.tunnel != nil, endpoint.pointee.policy != nil || (endpoint.pointee.tls == nil && endpoint.pointee.speaksHTTP2) { return attemptFailed(index, .upstreamCannotSwitch) }
         if endpoint.pointee.policy != nil { startTransfer(index) } else { startDirect(index, fresh: false) }
     }
 
@@ -80,7 +81,7 @@ extension Worker {
     func canMoveOn(_ exchange: UnsafeMutablePointer<Exchange>, after kind: FailureKind) -> Bool {
         kind.movesOn && !exchange.pointee.isCommitted && exchange.pointee.candidateNext < exchange.pointee.candidateCount
             && exchange.pointee.attemptCount < exchange.pointee.attemptsMax && now < exchange.pointee.totalDeadline
-            && (kind.isBeforeSending || isRepeatable(exchange))
+            && (kind.isBeforeSending || isRepeatable(exchange)) && !(exchange.pointee.streamsBody && exchange.pointee.uploadedAny)
     }
 
     /// The present attempt has failed: the next candidate, or the end.
@@ -131,6 +132,8 @@ extension Worker {
     /// Forgets an answer of which nothing went out.
     private func forgetAnswer(_ exchange: UnsafeMutablePointer<Exchange>) {
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
+        dropAnswerLines(exchange)
+        dropTrailers(exchange)
         exchange.pointee.isHeld = false
         exchange.pointee.isStream = false
         exchange.pointee.answerIsChunked = false
@@ -151,7 +154,9 @@ extension Worker {
     /// Lets go of whatever carries the present attempt. Its connection is of no further use.
     func dropUpstream(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        if exchange.pointee.link != noIndex {
+        if exchange.pointee.upstreamStream != 0 {
+            leaveSession(index, error: StreamError.cancel)
+        } else if exchange.pointee.link != noIndex {
             let link = exchange.pointee.link
             exchange.pointee.link = noIndex
             links.base[Int(link)].exchange = noIndex

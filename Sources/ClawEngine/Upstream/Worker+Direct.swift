@@ -1,4 +1,4 @@
-// Transport `direct`: our own HTTP/1.1 client for http:// endpoints. Each endpoint has a pool of idle connections (last used, first taken), a cap,
+// Transport `direct`: our own client, HTTP/1.1 here, HTTP/2 in Worker+Multiplex. Each endpoint has a pool of idle connections (last used, first taken), a cap,
 // and a queue of exchanges that wait for a connection or for the endpoint's name to be looked up. Names are looked up on the loop's resolver
 // thread, kept for 30 s, and used while a newer answer is on its way.
 import CClaw
@@ -19,7 +19,12 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
         let state = self.endpoint(endpoint.pointee.place)
-        if !fresh {
+        let isMultiplexed = speaksHTTP2(exchange)
+        if exchange.pointee.streamsBody, !isMultiplexed { return attemptFailed(index, .upstreamProtocol) }
+        if isMultiplexed {
+            if joinSession(index, state, fresh: fresh) { return }
+            if state.pointee.isOpening { return wait(index, at: endpoint.pointee.place) }
+        } else if !fresh {
             while let link = state.pointee.idle.popLast() {
                 guard links.base[Int(link)].state == .idle else { continue }
                 return send(index, over: link)
@@ -84,7 +89,7 @@ extension Worker {
     }
 
     /// The exchange a queue entry stands for, if it still waits.
-    private func waiter(_ token: SlotToken) -> UInt32? {
+    func waiter(_ token: SlotToken) -> UInt32? {
         let exchange = exchanges.base + Int(token.index)
         guard exchange.pointee.generation == token.generation, exchange.pointee.state == .attempting, exchange.pointee.waitingAt >= 0 else { return nil }
         exchange.pointee.waitingAt = -1
@@ -94,7 +99,7 @@ extension Worker {
     }
 
     /// A connection of this endpoint has become free or has gone: the next in the queue goes on.
-    private func wakeWaiting(_ state: UnsafeMutablePointer<EndpointState>) {
+    func wakeWaiting(_ state: UnsafeMutablePointer<EndpointState>) {
         while !state.pointee.waiting.isEmpty {
             let token = state.pointee.waiting.removeFirst()
             if let index = waiter(token) { return startDirect(index, fresh: false) }
@@ -121,7 +126,12 @@ extension Worker {
         link.pointee.addressIndex = addressIndex
         link.pointee.exchange = index
         exchange.pointee.link = UInt32(at)
-        endpoint(Int(link.pointee.place)).pointee.open += 1
+        let state = endpoint(Int(link.pointee.place))
+        state.pointee.open += 1
+        if speaksHTTP2(exchange) {
+            state.pointee.isOpening = true
+            link.pointee.isAwaited = true
+        }
         claw_counter_add(linksOpen + Int(link.pointee.place), 1)
         metrics.set(.links, links.inUse)
         metrics.add(.upstreamConnections, presentUpstream(exchange).pointee.label)
@@ -141,9 +151,10 @@ extension Worker {
         case CLAW_RECEIVED:
             if event.result > 0 { linkReceived(token.index, event.buffer, Int(event.result)) } else { linkEnded(token.index, event.result) }
         case CLAW_CONNECTED: connected(token.index, event.result)
+        case CLAW_SECURED: linkSecured(token.index, event.result)
         case CLAW_WRITABLE:
             link.pointee.isBlocked = false
-            flushLink(token.index)
+            if link.pointee.state == .multiplexing { flushSession(token.index) } else { flushLink(token.index) }
         case CLAW_HUNGUP:
             // An end while paused for a slow client: what the peer sent before it is still to be read, and the end behind it. (Receiving may be
             // on again by now: an earlier event of this very batch can have done that.)
@@ -160,7 +171,7 @@ extension Worker {
         if result == 0 {
             let mark = shared.unavailableUntil + Int(link.pointee.place)
             if claw_word_load_relaxed(mark) != 0 { claw_word_store_relaxed(mark, 0) }
-            return send(index, over: linkIndex)
+            return secure(linkIndex)
         }
         let exchange = exchanges.base + Int(index)
         let state = endpoint(Int(link.pointee.place))
@@ -178,6 +189,62 @@ extension Worker {
         attemptFailed(index, .upstreamConnect)
     }
 
+    /// Is this attempt to go over HTTP/2, as far as is known? What switches protocols needs a connection of its own.
+    private func speaksHTTP2(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
+        return endpoint.pointee.speaksHTTP2 && exchange.pointee.tunnel == nil && !self.endpoint(endpoint.pointee.place).pointee.prefersHTTP1
+    }
+
+    /// Over TLS the handshake comes first.
+    private func secure(_ linkIndex: UInt32) {
+        let link = links.base + Int(linkIndex)
+        let index = link.pointee.exchange
+        let endpoint = exchanges.base[Int(index)].endpoint.unsafelyUnwrapped
+        let tls = exchanges.base[Int(index)].tunnel == nil ? endpoint.pointee.tls : endpoint.pointee.tlsHTTP1
+        guard let tls else { return linkIsOpen(linkIndex, speaksHTTP2: endpoint.pointee.speaksHTTP2) }
+        link.pointee.state = .securing
+        let name = UnsafeRawPointer(endpoint.pointee.tlsName.base).assumingMemoryBound(to: CChar.self)
+        guard claw_secure_client(loop, link.pointee.fd, tls, name) == 0 else { return attemptFailed(index, .upstreamTLS) }
+        link.pointee.receiveMode = UInt8(CLAW_RECEIVE_BUFFERED)
+        _ = claw_receive(loop, link.pointee.fd, UInt32(CLAW_RECEIVE_BUFFERED))
+    }
+
+    private func linkSecured(_ linkIndex: UInt32, _ result: Int32) {
+        let link = links.base + Int(linkIndex)
+        guard link.pointee.state == .securing else { return }
+        // Nothing of the request was sent, and nothing of it is ever sent in clear text instead (faults TL-10).
+        if result != 0 { return attemptFailed(link.pointee.exchange, .upstreamTLS) }
+        var facts = claw_tls_facts()
+        let isKnown = claw_secured(loop, link.pointee.fd, &facts) == 0
+        linkIsOpen(linkIndex, speaksHTTP2: isKnown && facts.alpn == UInt32(CLAW_TLS_ALPN_H2))
+    }
+
+    private func linkIsOpen(_ linkIndex: UInt32, speaksHTTP2: Bool) {
+        let link = links.base + Int(linkIndex)
+        let index = link.pointee.exchange
+        let state = endpoint(Int(link.pointee.place))
+        let endpoint = exchanges.base[Int(index)].endpoint.unsafelyUnwrapped
+        if speaksHTTP2 { return openSession(linkIndex, index) }
+        if endpoint.pointee.speaksHTTP2, exchanges.base[Int(index)].tunnel == nil { state.pointee.prefersHTTP1 = true }
+        openingEnded(linkIndex)
+        if exchanges.base[Int(index)].streamsBody { return attemptFailed(index, .upstreamProtocol) }
+        send(index, over: linkIndex)
+    }
+
+    /// Whoever waited for this link to be open goes on, one way or the other.
+    func openingEnded(_ linkIndex: UInt32) {
+        let link = links.base + Int(linkIndex)
+        guard link.pointee.isAwaited else { return }
+        link.pointee.isAwaited = false
+        let state = endpoint(Int(link.pointee.place))
+        state.pointee.isOpening = false
+        let waiting = state.pointee.waiting
+        state.pointee.waiting = []
+        for token in waiting {
+            if let index = waiter(token) { startDirect(index, fresh: false) }
+        }
+    }
+
     // MARK: sending
 
     private func send(_ index: UInt32, over linkIndex: UInt32) {
@@ -190,7 +257,7 @@ extension Worker {
         link.pointee.sentAll = false
         link.pointee.sentAny = false
         link.pointee.answerDone = false
-        link.pointee.parser = ResponseParser()
+        link.pointee.parser = ResponseParser(takesSwitch: exchange.pointee.tunnel != nil)
         exchange.pointee.link = linkIndex
         let edits = edits(exchange)
         let bound = requestHeadBound(exchange, upstream)
@@ -288,12 +355,18 @@ extension Worker {
                 exchange.pointee.sentHeadMemory = nil
             }
         }
+        let index = link.pointee.exchange
+        if index != noIndex, exchanges.base[Int(index)].state == .tunnelling { tunnelWent(index) }
     }
 
     // MARK: receiving
 
     private func linkReceived(_ linkIndex: UInt32, _ buffer: UInt32, _ count: Int) {
         let link = links.base + Int(linkIndex)
+        if link.pointee.state == .multiplexing {
+            takeSessionFrames(linkIndex, buffer, count)
+            return buffers.release(buffer)
+        }
         guard link.pointee.state == .active, link.pointee.exchange != noIndex else {
             // Bytes nobody asked for: this connection is not to be trusted with another request (faults UP-06).
             buffers.release(buffer)
@@ -302,6 +375,11 @@ extension Worker {
         link.pointee.sawBytes = true
         let index = link.pointee.exchange
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling {
+            tunnelFromUpstream(index, buffer, from: 0, to: count)
+            buffers.release(buffer)
+            return
+        }
         if exchange.pointee.state == .relaying || exchange.pointee.state == .draining {
             relay(index, buffer, from: 0, to: count)
             buffers.release(buffer)
@@ -379,8 +457,8 @@ extension Worker {
                 dropHeldAnswer(linkIndex)
                 return attemptFailed(index, .upstreamMalformed)
             case .complete(let length):
-                link.pointee.parser = ResponseParser()
-                if responseHead.status < 200 {
+                link.pointee.parser = ResponseParser(takesSwitch: exchange.pointee.tunnel != nil)
+                if responseHead.status < 200, responseHead.status != 101 {
                     exchange.pointee.upstreamSaid100 += 1
                     start += length
                     if exchange.pointee.upstreamSaid100 > Self.interimAnswersMax {
@@ -396,10 +474,13 @@ extension Worker {
                 link.pointee.heldBuffer = noIndex
                 link.pointee.heldLength = 0
                 link.pointee.heldCapacity = 0
-                let accepted = takeAnswerHead(index, UnsafePointer(base + start), isWhole: isWholeAnswer(count - start - length))
+                let isSwitch = responseHead.status == 101
+                let accepted = isSwitch ? takeSwitch(index, UnsafePointer(base + start)) : takeAnswerHead(index, UnsafePointer(base + start), isWhole: isWholeAnswer(count - start - length))
                 if accepted, exchanges.base[Int(index)].generation == generation {
                     let from = start + length
-                    if heldMemory != nil {
+                    if isSwitch {
+                        tunnelFromUpstream(index, buffer, base + from, count - from)
+                    } else if heldMemory != nil {
                         relayCopy(index, base + from, count - from)
                     } else {
                         relay(index, buffer, from: from, to: count)
@@ -424,8 +505,11 @@ extension Worker {
     private func linkEnded(_ linkIndex: UInt32, _ error: Int32) {
         let link = links.base + Int(linkIndex)
         let index = link.pointee.exchange
+        if link.pointee.state == .multiplexing { return sessionLost(linkIndex) }
         guard link.pointee.state != .idle, index != noIndex else { return closeLink(linkIndex, reset: false) }
+        if link.pointee.state == .securing { return attemptFailed(index, .upstreamTLS) }
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.state == .tunnelling { return tunnelUpstreamEnded(index, error: error) }
         if link.pointee.state == .connecting { return connected(linkIndex, error < 0 ? error : -ECONNRESET) }
         if exchange.pointee.state == .relaying {
             if exchange.pointee.upstreamFraming == .untilClose, error == 0 {
@@ -473,6 +557,9 @@ extension Worker {
         if link.pointee.state == .free { return }
         let wasIdle = link.pointee.state == .idle
         link.pointee.state = .free
+        let wasAwaited = link.pointee.isAwaited
+        link.pointee.isAwaited = false
+        dropLinkSession(linkIndex)
         while !link.pointee.output.isEmpty { buffers.release(link.pointee.output.dropFirst().buffer) }
         link.pointee.output.release()
         dropHeldAnswer(linkIndex)
@@ -483,13 +570,16 @@ extension Worker {
         if wasIdle, let at = state.pointee.idle.lastIndex(of: linkIndex) { state.pointee.idle.remove(at: at) }
         links.give(Int(linkIndex))
         metrics.set(.links, links.inUse)
+        if wasAwaited { state.pointee.isOpening = false }
         if !state.pointee.waiting.isEmpty, !state.pointee.isResolving { wakeWaiting(state) }
     }
 
     /// An exchange that reads slower than its upstream sends: stop or go on receiving.
     func setUpstreamReceiving(_ exchange: UnsafeMutablePointer<Exchange>, _ on: Bool) {
         exchange.pointee.isPaused = !on
-        if exchange.pointee.link != noIndex {
+        if exchange.pointee.upstreamStream != 0 {
+            if on { giveWindowBack(exchange) }
+        } else if exchange.pointee.link != noIndex {
             let link = links.base + Int(exchange.pointee.link)
             let mode = on ? CLAW_RECEIVE_BUFFERED : CLAW_RECEIVE_OFF
             link.pointee.receiveMode = UInt8(mode)

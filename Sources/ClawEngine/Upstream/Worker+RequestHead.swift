@@ -12,6 +12,7 @@ extension Worker {
         // Values can only shrink; the fixed part covers method, version, our own fields and the client's address.
         return Int(exchange.pointee.headLength) + exchange.pointee.path.count + endpoint.pointee.basePath.count + endpoint.pointee.hostLine.count
             + endpoint.pointee.origin.count + upstream.pointee.headerLines.count + 1024 + keyBytes(exchange, upstream)
+            + (exchange.pointee.tunnel == nil ? 0 : Self.upgradeBytesMax)
     }
 
     private func keyBytes(_ exchange: UnsafeMutablePointer<Exchange>, _ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
@@ -44,10 +45,7 @@ extension Worker {
         writer.put(endpoint.pointee.basePath)
         writer.put(path)
         if writer.count == start { writer.put(byte: 47) }
-        if exchange.pointee.hasQuery {
-            writer.put(byte: 63)
-            writer.put(exchange.pointee.query)
-        }
+        writeQuery(exchange, upstream, &writer)
     }
 
     /// All field lines but Host and Content-Length, each with CRLF.
@@ -69,6 +67,11 @@ extension Worker {
             case .authorization, .xApiKey, .apiKey, .xGoogApiKey:
                 // A client's credentials are for the gateway. Only a plain API backend without a key of ours gets them.
                 if isModel || key >= 0 { continue }
+            case .secWebSocketProtocol:
+                if isModel || key >= 0 {
+                    if !field.pointee.isNamedByConnection { writeProtocols(field, base, &writer) }
+                    continue
+                }
             case .cookie, .acceptEncoding:
                 // A model's answer is read along, so it must come uncompressed.
                 if isModel { continue }
@@ -87,6 +90,7 @@ extension Worker {
             writer.put(byte: 13)
             writer.put(byte: 10)
         }
+        if let tunnel = exchange.pointee.tunnel { writeUpgrade(tunnel, &writer) }
         if key >= 0 { writer.put(upstream.pointee.keys[Int(key)].pointee.headerLine) }
         writer.put(upstream.pointee.headerLines)
         writer.put("x-request-id: ")
@@ -100,13 +104,13 @@ extension Worker {
         writer.put(hex: nextRandom() | 1, digits: 16)
         writer.put(byte: 45)
         writer.put(hex: UInt64(exchange.pointee.traceFlags), digits: 2)
-        writer.put("\r\nvia: 1.1 openclaw-")
+        writer.put(exchange.pointee.stream == 0 ? "\r\nvia: 1.1 openclaw-" : "\r\nvia: 2.0 openclaw-")
         writer.put(hex: instance, digits: 16)
         writer.put("\r\n")
         if !isModel {
             writer.put("x-forwarded-for: ")
             write(connections.base[Int(exchange.pointee.connection)].peer, &writer)
-            writer.put("\r\nx-forwarded-proto: http\r\n")
+            writer.put(connections.base[Int(exchange.pointee.connection)].isSecure ? "\r\nx-forwarded-proto: https\r\n" : "\r\nx-forwarded-proto: http\r\n")
             if head.hostLength > 0 {
                 writer.put("x-forwarded-host: ")
                 writer.put(base + head.hostOffset, head.hostLength)

@@ -28,7 +28,7 @@ struct Buffers: ~Copyable {
     func adopt(_ buffer: UInt32) { references[Int(buffer)] = 1 }
 
     @inline(__always)
-    func retain(_ buffer: UInt32) { references[Int(buffer)] &+= 1 }
+    func retain(_ buffer: UInt32) { if buffer != noIndex { references[Int(buffer)] &+= 1 } }
 
     @inline(__always)
     func release(_ buffer: UInt32) {

@@ -56,6 +56,17 @@ struct Output {
         return segment
     }
 
+    /// Makes the last segment longer by bytes that lie right behind it in the same buffer; false when they don't.
+    @inline(__always)
+    mutating func extendLast(_ segment: Segment) -> Bool {
+        guard count > 0 else { return false }
+        let last = base.unsafelyUnwrapped + Int(head + count - 1)
+        guard last.pointee.buffer == segment.buffer, segment.buffer != noIndex, last.pointee.base + Int(last.pointee.length) == segment.base else { return false }
+        last.pointee.length += segment.length
+        bytes += Int(segment.length)
+        return true
+    }
+
     /// The first `length` bytes of the first segment are gone.
     @inline(__always)
     mutating func advanceFirst(_ length: Int) {

@@ -85,6 +85,7 @@ final class Worker {
     let spans: UnsafeMutablePointer<JSONSpan>
     let scratch: UnsafeMutablePointer<UInt8>
     static let scratchBytes = 262_144
+    private static let exchangesMin = 4096
     /// Where several small slices are put together before they are sent.
     let gathered: UnsafeMutablePointer<UInt8>
     static let gatherMax = 4096
@@ -106,6 +107,15 @@ final class Worker {
     let bodyReads: UnsafeMutablePointer<UInt32>
     var bodyReadCount = 0
 
+    /// Links that speak HTTP/2 and have something to send.
+    let dirtyLinks: UnsafeMutablePointer<UInt32>
+    var dirtyLinkCount = 0
+    /// Streams whose output is looked at when the turn ends.
+    let offered: UnsafeMutablePointer<UInt32>
+    var offeredCount = 0
+    let pieces: UnsafeMutablePointer<claw_h2_piece>
+    let frameSlices: UnsafeMutablePointer<claw_slice>
+
     var random: (UInt64, UInt64, UInt64, UInt64)
     var instance: UInt64
     var transfers: OpaquePointer?
@@ -117,6 +127,7 @@ final class Worker {
     var realtimeOffset: UInt64 = 0
     var realtimeCheckedAt: UInt64 = 0
     var waitingCount = 0
+    var tunnelsOpen = 0
 
     init(options: WorkerOptions, shared: Shared, instance: UInt64) throws(PlanFailure) {
         index = options.index
@@ -137,13 +148,15 @@ final class Worker {
         buffers = Buffers(loop: made, size: options.bufferBytes, count: options.bufferCount)
         let capacity = max(16, options.connectionsMax)
         connections = Slab(capacity: capacity)
-        exchanges = Slab(capacity: capacity)
-        links = Slab(capacity: capacity)
+        // A connection of HTTP/2 has many exchanges.
+        let exchangesMax = max(capacity, Self.exchangesMin)
+        exchanges = Slab(capacity: exchangesMax)
+        links = Slab(capacity: exchangesMax)
         exchangeTimers = capacity
-        linkTimers = capacity * 2
+        linkTimers = capacity + exchangesMax
         isPlayed = claw_loop_backend(made) == UInt32(CLAW_BACKEND_PLAYED)
         let start = isPlayed ? claw_loop_now(made) : claw_monotonic_ns()
-        timers = TimerWheel(capacity: capacity * 3, now: start)
+        timers = TimerWheel(capacity: capacity + 2 * exchangesMax, now: start)
         endpoints = .allocate(capacity: Registry.endpointsMax)
         endpoints.initialize(repeating: nil, count: Registry.endpointsMax)
         linksOpen = .allocate(capacity: Registry.endpointsMax)
@@ -161,7 +174,11 @@ final class Worker {
         bodyStore = BodyStore(shared: shared.bodyMemory)
         dirty = .allocate(capacity: capacity)
         pendingFlush = .allocate(capacity: capacity)
-        endings = .allocate(capacity: capacity)
+        endings = .allocate(capacity: exchangesMax)
+        offered = .allocate(capacity: exchangesMax)
+        dirtyLinks = .allocate(capacity: exchangesMax)
+        pieces = .allocate(capacity: Self.piecesMax)
+        frameSlices = .allocate(capacity: Self.piecesMax)
         ready = .allocate(capacity: capacity)
         bodyReads = .allocate(capacity: capacity)
         dateText = .allocate(capacity: 64)
@@ -189,6 +206,10 @@ final class Worker {
         dirty.deallocate()
         pendingFlush.deallocate()
         endings.deallocate()
+        offered.deallocate()
+        dirtyLinks.deallocate()
+        pieces.deallocate()
+        frameSlices.deallocate()
         ready.deallocate()
         bodyReads.deallocate()
         dateText.deallocate()
@@ -226,6 +247,7 @@ final class Worker {
         settle()
         if transfers != nil { pumpTransfers() }
         flushAll()
+        lookAtOffered()
         buffers.endTick()
         metrics.set(.buffers, Int(claw_buffers_in_use(loop)))
         if phase != 0 { return drain() }
@@ -237,7 +259,7 @@ final class Worker {
     }
 
     private func waitNanoseconds() -> Int64 {
-        if readyCount > 0 || endingCount > 0 || dirtyCount > 0 { return 0 }
+        if readyCount > 0 || endingCount > 0 || dirtyCount > 0 || dirtyLinkCount > 0 { return 0 }
         var wait = timers.wait(now)
         if let transfers {
             let deadline = claw_transfers_deadline(transfers, now)
@@ -253,7 +275,7 @@ final class Worker {
         switch SlotToken.Kind(rawValue: token.kind) {
         case .connection: takeConnection(event, token)
         case .link: takeLink(event, token)
-        case .listener: accepted(event)
+        case .listener: accepted(event, listener: token.index)
         case .transfers:
             if let transfers { _ = claw_transfers_ready(transfers, event.fd, event.result) }
         case .resolver: resolved(event, place: Int(token.index))
@@ -308,6 +330,8 @@ final class Worker {
 
     @inline(__always)
     func markEnding(_ exchange: UInt32) {
+        if exchanges.base[Int(exchange)].isEnding { return }
+        exchanges.base[Int(exchange)].isEnding = true
         endings[endingCount] = exchange
         endingCount += 1
     }
@@ -317,6 +341,7 @@ final class Worker {
     private func flushAll() {
         // Flushing may end exchanges, which may make connections ready, which may produce output again.
         var rounds = 0
+        flushSessions()
         while dirtyCount > 0, rounds < 8 {
             let count = dirtyCount
             dirtyCount = 0
@@ -329,6 +354,7 @@ final class Worker {
             }
             for at in 0..<count { flush(pendingFlush[at]) }
             settle()
+            flushSessions()
             rounds += 1
         }
     }

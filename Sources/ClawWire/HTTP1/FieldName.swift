@@ -14,6 +14,7 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
     /// Any name that begins with `x-openclaw-`.
     case xOpenclaw
     case openaiOrganization, openaiProject, openaiProcessingMs, http2Settings
+    case secWebSocketKey, secWebSocketAccept, secWebSocketProtocol
 
     /// The name on the wire, lower case; "" for `.other`, the prefix for `.xOpenclaw`.
     public var spelling: StaticString {
@@ -66,6 +67,9 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
         case .openaiProject: "openai-project"
         case .openaiProcessingMs: "openai-processing-ms"
         case .http2Settings: "http2-settings"
+        case .secWebSocketKey: "sec-websocket-key"
+        case .secWebSocketAccept: "sec-websocket-accept"
+        case .secWebSocketProtocol: "sec-websocket-protocol"
         }
     }
 

@@ -1,7 +1,7 @@
 import CScan
 
 /// As RequestParser. `requestMethod` decides bodies of answers to HEAD (RFC 9112 §6.3). 1xx heads are reported like any head with
-/// framing `.none`; the caller loops. 101 is refused (we never ask for it; later issues parse it apart).
+/// framing `.none`; the caller loops. 101 is refused unless the request asked to switch (`takesSwitch`); what follows its head is the other protocol's.
 ///
 /// Stricter than the RFC asks of a client: no empty line before the status line, no transfer coding but chunked (we never send TE),
 /// no Content-Length beside it, no status outside 100 … 599. Every refusal is a 502 towards the client.
@@ -19,8 +19,10 @@ public struct ResponseParser {
     var reasonEnd = 0
     var lines = FieldLines()
     var facts = MessageFacts()
+    /// The request asked for another protocol: a 101 is an answer to it.
+    let takesSwitch: Bool
 
-    public init() {}
+    public init(takesSwitch: Bool = false) { self.takesSwitch = takesSwitch }
 
     #if !DEBUG
     @_noLocks @_noAllocation
@@ -35,10 +37,10 @@ public struct ResponseParser {
         var progress = read(start, end, headBytesMax, bytes.count, requestMethod, limits, head)
         if case .complete = progress {
             let wasResumed = isResumed
-            self = ResponseParser()
+            self = ResponseParser(takesSwitch: takesSwitch)
             if wasResumed {
                 progress = read(start, end, headBytesMax, bytes.count, requestMethod, limits, head)
-                self = ResponseParser()
+                self = ResponseParser(takesSwitch: takesSwitch)
             }
         }
         return progress
@@ -132,7 +134,7 @@ public struct ResponseParser {
                 code = code &* 10 &+ Int(bytes[at] &- 48)
                 if at == 9 && (code < 1 || code > 5) { return (.statusCode, at) }
             }
-            if code == 101 { return (.switchingProtocols, 11) }
+            if code == 101, !takesSwitch { return (.switchingProtocols, 11) }
             guard 12 < end else { return nil }
             guard bytes[12] == byteSP || bytes[12] == byteCR else { return (bytes[12] == byteLF ? .bareLF : .statusLine, 12) }
             status = code

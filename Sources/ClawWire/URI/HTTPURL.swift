@@ -1,6 +1,6 @@
 import CScan
 
-/// An http or https URL of configuration (upstreams), split. A URL that a browser would have to repair is refused with a sentence instead:
+/// An http or https URL of configuration (upstreams), split; `ws` and `wss` mean the same. A URL that a browser would have to repair is refused with a sentence instead:
 /// what is written is what is meant. Host names are ASCII (internationalised ones in their `xn--` form); an IPv4 address has its one
 /// decimal form, so that no spelling of an address slips past the address rules; IPv6 addresses come out in the form of RFC 5952.
 public struct HTTPURL: Equatable, Sendable {
@@ -49,6 +49,13 @@ public struct HTTPURL: Equatable, Sendable {
         } else if count >= 8 && beginsFolded(bytes, "https://") {
             isTLS = true
             authority = 8
+        } else if count >= 5 && beginsFolded(bytes, "ws://") {
+            // The same server under the name its WebSockets go by (RFC 6455 §3).
+            isTLS = false
+            authority = 5
+        } else if count >= 6 && beginsFolded(bytes, "wss://") {
+            isTLS = true
+            authority = 6
         } else {
             throw wrong("no http:// or https:// at the start")
         }

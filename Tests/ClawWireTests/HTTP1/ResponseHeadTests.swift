@@ -37,6 +37,21 @@ struct ResponseHeadTests {
         #expect(head.keepAlive)
     }
 
+    /// The same head, asked for and not, whole and byte by byte.
+    @Test func aSwitchIsTakenOnlyWhenAskedFor() {
+        let bytes = Array("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".utf8)
+        let head = ResponseHead()
+        var parser = ResponseParser(takesSwitch: true)
+        for _ in 0..<2 {
+            for end in 0...bytes.count {
+                let progress = bytes[..<end].withUnsafeBytes { parser.parse($0, requestMethod: .get, limits: HeadLimits(), into: head) }
+                #expect(progress == (end == bytes.count ? .complete(end) : .needMore))
+            }
+            #expect(head.status == 101 && head.framing == .none)
+        }
+        #expect(reason("HTTP/1.1 101 Switching Protocols\r\n\r\n") == "unasked_101")
+    }
+
     @Test func UP_05_brokenHeadsAreRefused() {
         for (text, wanted) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "content_length_conflict"), ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "content_length"),
