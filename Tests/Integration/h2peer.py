@@ -115,15 +115,9 @@ class Peer:
         self.socket.close()
 
     def finish(self):
-        """Ends our side only."""
-        if self.target.tls:
-            try:
-                self.socket.setblocking(True)
-                self.socket = self.socket.unwrap()
-            except (OSError, ssl.SSLError):
-                pass
+        """Ends our side only: FIN, over TLS without a word before it (SSLSocket's own shutdown would end both)."""
         try:
-            self.socket.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)
         except OSError:
             pass
 

@@ -92,6 +92,9 @@ def judge(peer, expected):
     except Over:
         if "closed" not in expected:
             verdict = f"the connection ended ({peer.end}), expected one of {expected}"
+    except Violation:
+        # On a port that speaks HTTP/1.1 too, what is no preface gets an answer of that kind.
+        return None if "closed" in expected and peer.rest.startswith(b"HTTP/1.1 4") else "no frames came"
     except Late:
         verdict = f"silence, expected one of {expected}"
     if not verdict:
