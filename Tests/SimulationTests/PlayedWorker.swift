@@ -193,7 +193,7 @@ final class PlayedWorker {
     func leftovers() -> [String] {
         for fd in clients where state(fd) == .open || state(fd) == .sendingEnded { end(fd) }
         settle()
-        for at in 0..<connectCount where state(upstream(at).fd) == .open { end(upstream(at).fd) }
+        for at in 0..<connectCount where state(upstream(at).fd) == .open || state(upstream(at).fd) == .sendingEnded { end(upstream(at).fd) }
         settle()
         // Lingering connections, late timers.
         for _ in 0..<4 { advance(milliseconds: 500) }

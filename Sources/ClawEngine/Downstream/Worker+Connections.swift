@@ -113,7 +113,7 @@ extension Worker {
         case .exchanging:
             let exchange = connection.pointee.exchange
             if exchanges.base[Int(exchange)].state == .tunnelling {
-                tunnelFromClient(exchange, buffer, from: 0, to: count)
+                tunnelFromClient(exchange, buffers.pointer(buffer), count, in: buffer)
                 buffers.release(buffer)
             } else if exchanges.base[Int(exchange)].state == .receiving, connection.pointee.heldLength == 0 {
                 let used = takeBody(exchange, buffers.pointer(buffer), count)

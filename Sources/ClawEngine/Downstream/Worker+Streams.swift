@@ -74,12 +74,15 @@ extension Worker {
         case CLAW_H2_HEAD: openStream(index, session, event)
         case CLAW_H2_DATA:
             guard let exchange = exchange(of: event.user) else { return }
+            if exchanges.base[Int(exchange)].isConnect { return takeTunnelData(exchange, event.bytes, event.length) }
             if exchanges.base[Int(exchange)].streamsBody { return takeUpload(exchange, event.bytes, event.length) }
             takeData(exchange, event.bytes, event.length)
             claw_h2_consume(session, event.stream, event.length)
         case CLAW_H2_END:
             guard let exchange = exchange(of: event.user) else { return }
-            if exchanges.base[Int(exchange)].streamsBody {
+            if exchanges.base[Int(exchange)].isConnect {
+                tunnelStreamEnded(exchange)
+            } else if exchanges.base[Int(exchange)].streamsBody {
                 uploadIsWhole(exchange)
             } else if exchanges.base[Int(exchange)].state == .receiving {
                 bodyIsWhole(exchange, resumes: true)
@@ -211,6 +214,7 @@ extension Worker {
         }
         let exchange = exchanges.base + Int(exchangeIndex)
         exchange.pointee.stream = event.stream
+        exchange.pointee.isConnect = event.flags & UInt32(CLAW_H2_TUNNEL) != 0
         exchange.pointee.endsWithHead = event.flags & UInt32(CLAW_H2_ENDED) != 0
         linkStream(index, exchangeIndex)
         connection.pointee.requests &+= 1

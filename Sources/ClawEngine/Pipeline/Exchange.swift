@@ -68,6 +68,9 @@ struct Exchange: ~Copyable {
     /// The body is chunked and read with `requestChunks`.
     var isChunkedRequest = false
     var bodyIsComplete = false
+    /// HTTP/2: an extended CONNECT (RFC 8441), which is a tunnel or nothing, and whether its client has ended its side.
+    var isConnect = false
+    var clientEnded = false
     /// HTTP/2: no body follows the head.
     var endsWithHead = false
     var wantsStream = false

@@ -19,7 +19,7 @@ enum FailureKind: UInt8, CaseIterable {
     case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamProtocol, upstreamReset
     case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
     case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
-    case upstreamCannotSwitch
+    case upstreamCannotSwitch, upgradeNotAllowed
 
     struct Row {
         var status: UInt16
@@ -67,6 +67,7 @@ enum FailureKind: UInt8, CaseIterable {
         case .clientWriteTimeout: Row(status: 499, code: "client_write_timeout", type: "invalid_request_error", origin: .client, errorClass: .clientGone)
         case .draining: Row(status: 503, code: "gateway_draining", type: "server_error", origin: .gateway, errorClass: .overloaded)
         case .upstreamPending: Row(status: 503, code: "upstream_queue_full", type: "server_error", origin: .gateway, errorClass: .overloaded)
+        case .upgradeNotAllowed: Row(status: 501, code: "protocol_not_allowed", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
         case .upstreamCannotSwitch: Row(status: 502, code: "upstream_cannot_switch", type: "server_error", origin: .upstream, errorClass: .badRequest)
         case .buffersExhausted: Row(status: 503, code: "buffers_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
         }

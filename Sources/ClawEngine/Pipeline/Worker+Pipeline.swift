@@ -26,7 +26,7 @@ extension Worker {
         // Framing first: what follows depends on it, also after an early answer.
         switch head.framing {
         case .none:
-            if exchange.pointee.stream != 0, !exchange.pointee.endsWithHead {
+            if exchange.pointee.stream != 0, !exchange.pointee.endsWithHead, !exchange.pointee.isConnect {
                 exchange.pointee.bodyExpected = -1
             } else {
                 exchange.pointee.bodyIsComplete = true
@@ -361,6 +361,7 @@ extension Worker {
         exchange.pointee.route = Int32(routeIndex)
         let route = exchange.pointee.plan.pointee.routes[routeIndex]
         if requestHead.hasUpgrade, !admitUpgrade(index, route) { return }
+        if exchange.pointee.isConnect, exchange.pointee.tunnel == nil { return answerError(index, .upgradeNotAllowed, detail: "") }
         let isModelRequest = exchange.pointee.modelSpan.kind == .string || exchange.pointee.requestedModel.count > 0
             || (exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post)
         chooseCandidates(exchange, route)

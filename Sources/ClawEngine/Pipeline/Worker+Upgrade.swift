@@ -152,8 +152,26 @@ extension Worker {
         }
     }
 
-    /// The two fields that ask for the switch (RFC 9110 §7.8); those of the client ended here.
-    func writeUpgrade(_ tunnel: UnsafeMutablePointer<Tunnel>, _ writer: inout TextWriter) {
+    /// What asks the upstream for the switch; the client's fields for that ended here.
+    func writeUpgrade(_ exchange: UnsafeMutablePointer<Exchange>, _ tunnel: UnsafeMutablePointer<Tunnel>, _ writer: inout TextWriter) {
+        writeFieldsOfSwitch(tunnel, &writer)
+        let key = requestHead.first(.secWebSocketKey)
+        if key >= 0, !exchange.pointee.isConnect {
+            write(requestHead.fields + key, exchange.pointee.headBase, &writer)
+        } else if exchange.pointee.isConnect, tunnel.pointee.isWebSocket {
+            writeWebSocketKey(&writer)
+        }
+    }
+
+    private func write(_ field: UnsafeMutablePointer<HTTPField>, _ base: UnsafePointer<UInt8>, _ writer: inout TextWriter) {
+        writer.put(base + Int(field.pointee.nameOffset), Int(field.pointee.nameLength))
+        writer.put(": ")
+        writer.put(base + Int(field.pointee.valueOffset), Int(field.pointee.valueLength))
+        writer.put("\r\n")
+    }
+
+    /// The two fields every switch has, asked for or answered (RFC 9110 §7.8).
+    private func writeFieldsOfSwitch(_ tunnel: UnsafeMutablePointer<Tunnel>, _ writer: inout TextWriter) {
         writer.put("connection: upgrade\r\nupgrade: ")
         writer.put(tunnel.pointee.name)
         writer.put("\r\n")
@@ -190,14 +208,21 @@ extension Worker {
         exchange.pointee.firstByteAt = now
         exchange.pointee.attempts[exchange.pointee.attemptCount - 1].status = 101
         exchange.pointee.failure = nil
-        exchange.pointee.status = 101
+        let isStream = exchange.pointee.stream != 0
+        exchange.pointee.status = isStream ? 200 : 101
         var writer = TextWriter(start)
-        writer.put("HTTP/1.1 101 Switching Protocols\r\n")
+        if !isStream { writer.put("HTTP/1.1 101 Switching Protocols\r\n") }
         copyFields(responseHead, base, isModel: presentUpstream(exchange).pointee.isModel, &writer)
         writeOwnFields(exchange, &writer)
-        writeUpgrade(tunnel, &writer)
-        writer.put("\r\n")
-        commitAnswerText(exchange, writer)
+        if isStream {
+            commitAnswerLines(exchange, writer)
+        } else {
+            let accept = responseHead.first(.secWebSocketAccept)
+            if accept >= 0 { write(responseHead.fields + accept, base, &writer) }
+            writeFieldsOfSwitch(tunnel, &writer)
+            writer.put("\r\n")
+            commitAnswerText(exchange, writer)
+        }
         openTunnel(index, tunnel)
         return true
     }

@@ -28,9 +28,9 @@ struct Tunnel {
 
     enum Party: UInt8 { case none, client, upstream, gateway }
 
-    /// Why it ended, for the log. `peers`: as they agreed between themselves.
+    /// Why it ended, for the log. `peers`: as they agreed between themselves; `exhausted`: no buffer was left.
     enum End: UInt8 {
-        case peers, idle, drain, client, upstream
+        case peers, idle, drain, client, upstream, exhausted
         var name: StaticString {
             switch self {
             case .peers: "peers"
@@ -38,6 +38,7 @@ struct Tunnel {
             case .drain: "drain"
             case .client: "client"
             case .upstream: "upstream"
+            case .exhausted: "exhausted"
             }
         }
     }
@@ -67,6 +68,8 @@ struct Tunnel {
     var fromUpstream = Way()
     /// The client's side is not read because the upstream takes nothing.
     var isClientPaused = false
+    /// HTTP/2: bytes of the client whose window has not been given back.
+    var owed = 0
     /// The first close frame that went by, ours included.
     var closeCode: UInt16 = 0
     var closedBy = Party.none

@@ -24,6 +24,11 @@ extension Worker {
                 return false
             }
         }
+        // To an extended CONNECT a 2xx would say that the tunnel is open (RFC 8441 §4).
+        if exchange.pointee.isConnect, status < 300 {
+            attemptFailed(index, .upstreamCannotSwitch, status: status)
+            return false
+        }
         let upstream = presentUpstream(exchange)
         let connection = connections.base + Int(exchange.pointee.connection)
         exchange.pointee.state = .relaying
@@ -126,7 +131,7 @@ extension Worker {
     }
 
     /// HTTP/2: the field lines wait for the session, like a head in the output.
-    private func commitAnswerLines(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: TextWriter) {
+    func commitAnswerLines(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: TextWriter) {
         if exchange.pointee.answerMemory == writer.start {
             exchange.pointee.answerLines = Segment(base: UnsafePointer(writer.start), length: UInt32(writer.count), buffer: noIndex)
         } else {
@@ -139,7 +144,7 @@ extension Worker {
             let field = head.fields + at
             switch field.pointee.name {
             case .connection, .keepAlive, .proxyConnection, .proxyAuthenticate, .te, .trailer, .transferEncoding, .upgrade, .contentLength, .xRequestId,
-                .xOpenclaw, .altSvc:
+                .xOpenclaw, .altSvc, .secWebSocketAccept:
                 continue
             case .setCookie, .openaiOrganization, .openaiProject, .openaiProcessingMs:
                 if isModel { continue }
@@ -307,7 +312,8 @@ extension Worker {
         case .clientGone, .clientWriteTimeout: text.put("client gone")
         case .draining: text.put("the gateway is shutting down")
         case .upstreamPending: text.put("too many requests wait for this upstream")
-        case .upstreamCannotSwitch: text.put("a connection to this upstream cannot switch protocols (it goes through upstreams.*.proxy, or is spoken to in HTTP/2 without TLS)")
+        case .upgradeNotAllowed: text.put("no tunnel for this protocol here (routes[].upgrade)")
+        case .upstreamCannotSwitch: text.put("this upstream did not switch protocols, or cannot (it goes through upstreams.*.proxy, or is spoken to in HTTP/2 without TLS)")
         case .buffersExhausted: text.put("all buffers are in use")
         }
         if message.count > 0 {

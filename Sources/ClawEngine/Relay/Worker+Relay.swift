@@ -444,7 +444,7 @@ extension Worker {
 
     /// The same, when the turn ends.
     @inline(__always)
-    private func pushLater(_ index: UInt32) {
+    func pushLater(_ index: UInt32) {
         if exchanges.base[Int(index)].stream == 0 { markDirty(exchanges.base[Int(index)].connection) } else { offer(index) }
     }
 
@@ -621,7 +621,7 @@ extension Worker {
         let stream = exchange.pointee.stream
         let isOnStream = connections.base[Int(connection)].state != .exchanging
         let error: UInt32? = !reset ? nil : exchange.pointee.clientGone ? StreamError.cancel : StreamError.internalError
-        let bodyIsComplete = exchange.pointee.bodyIsComplete
+        let bodyIsComplete = exchange.pointee.isConnect ? exchange.pointee.clientEnded : exchange.pointee.bodyIsComplete
         if isOnStream { unlinkStream(index) }
         timers.clear(exchangeTimers + Int(index))
         dropRequest(exchange)

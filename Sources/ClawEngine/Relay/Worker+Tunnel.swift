@@ -1,7 +1,7 @@
 // The open tunnel: bytes that arrive on one side go out on the other from the buffer they were received in. Each way has its own back-pressure: when
 // more than `server.stream_buffer_kb` waits for one side, the other is not read, and neither is held up by what goes the other way. Frames
-// of a WebSocket are followed (FrameTracker), never gathered. The client's side is reached through the exchange's output and `receiveFromClient`
-// alone, so it may be a connection or a stream of one.
+// of a WebSocket are followed (FrameTracker), never gathered. The client's side is an HTTP/1.1 connection or a stream of HTTP/2; what only a stream
+// has is in Worker+TunnelStream.swift.
 import CClaw
 import ClawConfig
 import ClawWire
@@ -24,113 +24,93 @@ extension Worker {
         exchange.pointee.probeAt = 0
         closeAttempt(exchange, .none, status: 101)
         if exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].sentAll { releaseRequest(exchange) }
-        connections.base[Int(exchange.pointee.connection)].closesAfter = true
+        if exchange.pointee.stream == 0 { connections.base[Int(exchange.pointee.connection)].closesAfter = true }
         tunnelsOpen += 1
         metrics.set(.tunnels, tunnelsOpen)
         metrics.add(.tunnels, presentUpstream(exchange).pointee.label)
         timers.set(exchangeTimers + Int(index), now + exchange.pointee.plan.pointee.tunnelIdle)
-        markDirty(exchange.pointee.connection)
+        pushLater(index)
         takeEarlyBytes(index)
         // A drain that began during the handshake.
         if phase != 0, exchange.pointee.state == .tunnelling { sealTunnel(index, code: 1001, .drain) }
     }
 
-    /// What the client sent behind its handshake, without waiting for the answer, was kept by its connection.
+    /// What the client sent behind its handshake, without waiting for the answer, was kept by its connection or, on a stream, by the exchange.
     private func takeEarlyBytes(_ index: UInt32) {
-        let connectionIndex = exchanges.base[Int(index)].connection
-        let connection = connections.base + Int(connectionIndex)
-        let offset = Int(connection.pointee.heldOffset), count = Int(connection.pointee.heldLength)
-        if count > 0 {
-            if let memory = connection.pointee.heldMemory {
-                var at = 0
-                while at < count {
-                    let buffer = buffers.take()
-                    guard buffer != noIndex else { return endTunnel(index, .client) }
-                    let take = min(count - at, buffers.size)
-                    memcpy(buffers.pointer(buffer), memory + offset + at, take)
-                    tunnelFromClient(index, buffer, from: 0, to: take)
-                    buffers.release(buffer)
-                    at += take
-                }
-            } else {
-                tunnelFromClient(index, connection.pointee.heldBuffer, from: offset, to: offset + count)
-            }
-            dropHeld(connectionIndex)
+        let exchange = exchanges.base + Int(index)
+        if exchange.pointee.stream != 0 { return takeEarlyData(index) }
+        let connection = connections.base + Int(exchange.pointee.connection)
+        if connection.pointee.heldLength > 0 {
+            tunnelFromClient(index, heldBase(exchange.pointee.connection), Int(connection.pointee.heldLength), in: connection.pointee.heldBuffer)
+            dropHeld(exchange.pointee.connection)
         }
-        guard exchanges.base[Int(index)].state == .tunnelling else { return }
+        guard exchange.pointee.state == .tunnelling else { return }
         if connection.pointee.peerEnded { return tunnelClientEnded(index, error: 0) }
-        if exchanges.base[Int(index)].tunnel?.pointee.isClientPaused == false { receiveFromClient(index, true) }
+        if exchange.pointee.tunnel?.pointee.isClientPaused == false { receiveFromClient(index, true) }
     }
 
     // MARK: both ways
 
-    /// Bytes of the client in `buffer`, from ..< to. The caller keeps its reference on the buffer.
-    func tunnelFromClient(_ index: UInt32, _ buffer: UInt32, from: Int, to: Int) {
+    /// Bytes of the client, in `buffer`, on which the caller keeps its reference, or (noIndex) in memory that they are copied from.
+    func tunnelFromClient(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ length: Int, in buffer: UInt32) {
         let exchange = exchanges.base + Int(index)
         guard exchange.pointee.state == .tunnelling, let tunnel = exchange.pointee.tunnel else { return }
-        exchange.pointee.bytesIn += UInt64(to - from)
-        let base = buffers.pointer(buffer) + from
-        let (pass, followed) = follow(&tunnel.pointee.fromClient, tunnel, base, to - from)
-        if pass > 0 { appendToLink(exchange, base, pass, buffer) }
+        exchange.pointee.bytesIn += UInt64(length)
+        if exchange.pointee.stream != 0 { tunnel.pointee.owed += length }
+        var (pass, followed) = follow(&tunnel.pointee.fromClient, tunnel, bytes, length)
+        var fits = appendToLink(exchange, bytes, pass, buffer)
         sealIfDue(index)
-        if followed < to - from {
-            let (rest, _) = follow(&tunnel.pointee.fromClient, tunnel, base + followed, to - from - followed)
-            if rest > 0 { appendToLink(exchange, base + followed, rest, buffer) }
+        if followed < length {
+            let rest = followed
+            (pass, followed) = follow(&tunnel.pointee.fromClient, tunnel, bytes + rest, length - rest)
+            fits = appendToLink(exchange, bytes + rest, pass, buffer) && fits
         }
-        count(&tunnel.pointee.fromClient, exchange, to - from, direction: 0)
+        guard fits else { return endTunnel(index, .exhausted) }
+        count(&tunnel.pointee.fromClient, exchange, length, direction: 0)
         noteClose(tunnel, tunnel.pointee.fromClient, .client)
-        if exchange.pointee.link == noIndex { return tunnelMoved(index) }
+        if exchange.pointee.link == noIndex { return tunnelWent(index) }
         // Goes on in `tunnelWent`.
         flushLink(exchange.pointee.link)
     }
 
-    private func appendToLink(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int, _ buffer: UInt32) {
-        guard exchange.pointee.link != noIndex else { return }
+    /// False: the pool of buffers is exhausted.
+    private func appendToLink(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ length: Int, _ buffer: UInt32) -> Bool {
+        guard length > 0, exchange.pointee.link != noIndex else { return true }
+        let link = links.base + Int(exchange.pointee.link)
+        if buffer == noIndex { return copySpan(bytes, length, to: &link.pointee.output) }
         buffers.retain(buffer)
-        links.base[Int(exchange.pointee.link)].output.append(Segment(base: bytes, length: UInt32(count), buffer: buffer))
+        link.pointee.output.append(Segment(base: bytes, length: UInt32(length), buffer: buffer))
+        return true
     }
 
     /// The same for bytes of the upstream.
-    func tunnelFromUpstream(_ index: UInt32, _ buffer: UInt32, from: Int, to: Int) {
+    func tunnelFromUpstream(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ length: Int, in buffer: UInt32) {
         let exchange = exchanges.base + Int(index)
-        guard exchange.pointee.state == .tunnelling, to > from, let tunnel = exchange.pointee.tunnel else { return }
-        let base = buffers.pointer(buffer) + from
-        let (pass, followed) = follow(&tunnel.pointee.fromUpstream, tunnel, base, to - from)
-        if pass > 0 { appendToClient(exchange, base, pass, buffer) }
+        guard exchange.pointee.state == .tunnelling, length > 0, let tunnel = exchange.pointee.tunnel else { return }
+        exchange.pointee.bytesRelayed += UInt64(length)
+        var (pass, followed) = follow(&tunnel.pointee.fromUpstream, tunnel, bytes, length)
+        var fits = appendToClient(exchange, bytes, pass, buffer)
         sealIfDue(index)
-        if followed < to - from {
-            let (rest, _) = follow(&tunnel.pointee.fromUpstream, tunnel, base + followed, to - from - followed)
-            if rest > 0 { appendToClient(exchange, base + followed, rest, buffer) }
+        if followed < length {
+            let rest = followed
+            (pass, followed) = follow(&tunnel.pointee.fromUpstream, tunnel, bytes + rest, length - rest)
+            fits = appendToClient(exchange, bytes + rest, pass, buffer) && fits
         }
-        count(&tunnel.pointee.fromUpstream, exchange, to - from, direction: 1)
+        guard fits else { return endTunnel(index, .exhausted) }
+        count(&tunnel.pointee.fromUpstream, exchange, length, direction: 1)
         noteClose(tunnel, tunnel.pointee.fromUpstream, .upstream)
-        exchange.pointee.bytesRelayed += UInt64(to - from)
-        tunnelMoved(index)
-        if exchange.pointee.state == .tunnelling, !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
+        // Close frames of ours may have been due the other way.
+        if exchange.pointee.link != noIndex, !links.base[Int(exchange.pointee.link)].output.isEmpty { flushLink(exchange.pointee.link) } else { tunnelMoved(index) }
+        if exchange.pointee.state == .tunnelling, !exchange.pointee.output.isEmpty { pushLater(index) }
     }
 
-    /// Bytes that came right behind the 101: in `buffer` with its head, or, behind a very long head (`buffer` is noIndex), in memory to copy from.
-    func tunnelFromUpstream(_ index: UInt32, _ buffer: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
-        if buffer != noIndex {
-            let from = bytes - buffers.pointer(buffer)
-            return tunnelFromUpstream(index, buffer, from: from, to: from + count)
-        }
-        var at = 0
-        while at < count {
-            let fresh = buffers.take()
-            guard fresh != noIndex else { return endTunnel(index, .upstream) }
-            let take = min(count - at, buffers.size)
-            memcpy(buffers.pointer(fresh), bytes + at, take)
-            tunnelFromUpstream(index, fresh, from: 0, to: take)
-            buffers.release(fresh)
-            at += take
-        }
-    }
-
-    private func appendToClient(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int, _ buffer: UInt32) {
-        buffers.retain(buffer)
-        exchange.pointee.output.append(Segment(base: bytes, length: UInt32(count), buffer: buffer))
+    private func appendToClient(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ length: Int, _ buffer: UInt32) -> Bool {
+        guard length > 0 else { return true }
         exchange.pointee.heldBuffers += 1
+        if buffer == noIndex { return copySpan(bytes, length, to: &exchange.pointee.output) }
+        buffers.retain(buffer)
+        exchange.pointee.output.append(Segment(base: bytes, length: UInt32(length), buffer: buffer))
+        return true
     }
 
     /// Follows arrived bytes. `pass`: so many from the first on go to the other side. `followed` is less than all when a close frame of ours is due
@@ -138,14 +118,14 @@ extension Worker {
     private func follow(
         _ way: inout Tunnel.Way, _ tunnel: UnsafeMutablePointer<Tunnel>, _ bytes: UnsafePointer<UInt8>, _ count: Int
     ) -> (pass: Int, followed: Int) {
-        if way.isBroken || way.isEnded { return (0, count) }
-        guard tunnel.pointee.isWebSocket else { return (count, count) }
-        if way.sealCode != 0, !way.isSealed, !way.frames.isBetweenFrames {
+        let isShut = way.isSealed || way.isBroken || way.isEnded
+        guard tunnel.pointee.isWebSocket else { return (isShut ? 0 : count, count) }
+        if way.sealCode != 0, !isShut, !way.frames.isBetweenFrames {
             let pass = way.frames.follow(bytes, count, stopsBetweenFrames: true)
             return (pass, pass)
         }
         _ = way.frames.follow(bytes, count)
-        return (way.isSealed ? 0 : count, count)
+        return (isShut ? 0 : count, count)
     }
 
     private func count(_ way: inout Tunnel.Way, _ exchange: UnsafeMutablePointer<Exchange>, _ bytes: Int, direction: UInt16) {
@@ -170,16 +150,23 @@ extension Worker {
     /// The link of this tunnel was flushed: goes on reading the client, or stops.
     func tunnelWent(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        guard let tunnel = exchange.pointee.tunnel, exchange.pointee.link != noIndex else { return }
-        let link = links.base + Int(exchange.pointee.link)
-        let limit = exchange.pointee.plan.pointee.streamBufferBytes
-        let isFull = link.pointee.output.bytes >= limit || Int(link.pointee.output.count) * buffers.size >= limit
-        if isFull, !tunnel.pointee.isClientPaused {
-            tunnel.pointee.isClientPaused = true
-            receiveFromClient(index, false)
-        } else if link.pointee.output.isEmpty, tunnel.pointee.isClientPaused {
-            tunnel.pointee.isClientPaused = false
-            receiveFromClient(index, true)
+        guard exchange.pointee.state == .tunnelling, let tunnel = exchange.pointee.tunnel else { return }
+        var queued = 0, spans = 0
+        if exchange.pointee.link != noIndex {
+            queued = links.base[Int(exchange.pointee.link)].output.bytes
+            spans = Int(links.base[Int(exchange.pointee.link)].output.count)
+        }
+        if exchange.pointee.stream != 0 {
+            giveTunnelWindowBack(exchange, tunnel, queued: queued)
+        } else {
+            let limit = exchange.pointee.plan.pointee.streamBufferBytes
+            if queued >= limit || spans * buffers.size >= limit, !tunnel.pointee.isClientPaused {
+                tunnel.pointee.isClientPaused = true
+                receiveFromClient(index, false)
+            } else if queued == 0, tunnel.pointee.isClientPaused {
+                tunnel.pointee.isClientPaused = false
+                receiveFromClient(index, true)
+            }
         }
         tunnelMoved(index)
     }
@@ -191,8 +178,8 @@ extension Worker {
         tunnelMoved(index)
     }
 
-    /// Reads the client's side, or leaves what it sends in the kernel.
-    func receiveFromClient(_ index: UInt32, _ on: Bool) {
+    /// Reads the client's side, or leaves what it sends in the kernel. (A stream is held up by its window instead.)
+    private func receiveFromClient(_ index: UInt32, _ on: Bool) {
         let connection = exchanges.base[Int(index)].connection
         if connections.base[Int(connection)].peerEnded { return }
         receive(connection, on ? CLAW_RECEIVE_BUFFERED : CLAW_RECEIVE_OFF)

@@ -17,7 +17,7 @@ extension Worker {
         guard exchange.pointee.state == .tunnelling, let tunnel = exchange.pointee.tunnel else { return }
         if error < 0 { return tunnelClientLost(index) }
         // Receiving is over; paused, the loop still says when the connection breaks.
-        receive(exchange.pointee.connection, CLAW_RECEIVE_OFF)
+        if exchange.pointee.stream == 0 { receive(exchange.pointee.connection, CLAW_RECEIVE_OFF) }
         if tunnel.pointee.isWebSocket {
             // To end without a close frame is to break off (RFC 6455 §7.1.4): the upstream is told in its own words.
             if isUnclosed(tunnel.pointee.fromClient) {
@@ -43,7 +43,8 @@ extension Worker {
             metrics.add(.clientDisconnects, 0)
         }
         exchange.pointee.resetsClient = true
-        receive(exchange.pointee.connection, CLAW_RECEIVE_OFF)
+        if exchange.pointee.stream == 0 { receive(exchange.pointee.connection, CLAW_RECEIVE_OFF) }
+        dropAnswerLines(exchange)
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
         exchange.pointee.heldBuffers = 0
         tunnel.pointee.fromUpstream.isBroken = true
@@ -86,7 +87,7 @@ extension Worker {
             _ = claw_receive(loop, link.pointee.fd, UInt32(CLAW_RECEIVE_OFF))
             exchange.pointee.isPaused = false
         }
-        if !exchange.pointee.output.isEmpty { markDirty(exchange.pointee.connection) }
+        if !exchange.pointee.output.isEmpty { pushLater(index) }
         tunnelMoved(index)
     }
 
@@ -107,8 +108,15 @@ extension Worker {
             }
         }
         if tunnel.pointee.fromUpstream.isEnded, !tunnel.pointee.fromUpstream.isOver, exchange.pointee.output.isEmpty {
-            tunnel.pointee.fromUpstream.finSent = true
-            endClientOutput(exchange)
+            // The end of a stream's answer is the end of its exchange: there the client's close is waited for first.
+            if exchange.pointee.stream == 0 {
+                tunnel.pointee.fromUpstream.finSent = true
+                _ = claw_shutdown_send(loop, connections.base[Int(exchange.pointee.connection)].fd)
+            } else if exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].output.isEmpty,
+                !tunnel.pointee.isWebSocket || tunnel.pointee.fromClient.frames.sawClose || tunnel.pointee.fromClient.isEnded
+            {
+                return endTunnel(index)
+            }
         }
         if tunnel.pointee.fromClient.isOver, tunnel.pointee.fromUpstream.isOver || tunnel.pointee.fromUpstream.isEnded, isHeardOut(tunnel) { endTunnel(index) }
     }
@@ -116,11 +124,6 @@ extension Worker {
     /// Both sides have ended, or will not be heard any more.
     private func isHeardOut(_ tunnel: UnsafeMutablePointer<Tunnel>) -> Bool {
         tunnel.pointee.fromClient.isEnded || tunnel.pointee.fromClient.isBroken ? tunnel.pointee.fromUpstream.isEnded : false
-    }
-
-    /// The end of the answer on the client's side; what it sends is still taken.
-    private func endClientOutput(_ exchange: UnsafeMutablePointer<Exchange>) {
-        _ = claw_shutdown_send(loop, connections.base[Int(exchange.pointee.connection)].fd)
     }
 
     // MARK: the gateway ends it
@@ -143,7 +146,7 @@ extension Worker {
         // A drain has a deadline of its own.
         if end != .drain { beginEnding(tunnel) }
         sealIfDue(index)
-        markDirty(exchange.pointee.connection)
+        pushLater(index)
         flushTunnelLink(index)
     }
 
@@ -219,7 +222,7 @@ extension Worker {
         if exchange.pointee.clientGone || tunnel.pointee.fromUpstream.isBroken { return markEnding(index) }
         exchange.pointee.phase = .write
         setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
-        flush(exchange.pointee.connection)
+        push(index)
     }
 
     private func closeTunnelLink(_ exchange: UnsafeMutablePointer<Exchange>, reset: Bool) {

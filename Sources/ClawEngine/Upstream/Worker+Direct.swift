@@ -376,7 +376,7 @@ extension Worker {
         let index = link.pointee.exchange
         let exchange = exchanges.base + Int(index)
         if exchange.pointee.state == .tunnelling {
-            tunnelFromUpstream(index, buffer, from: 0, to: count)
+            tunnelFromUpstream(index, buffers.pointer(buffer), count, in: buffer)
             buffers.release(buffer)
             return
         }
@@ -479,7 +479,7 @@ extension Worker {
                 if accepted, exchanges.base[Int(index)].generation == generation {
                     let from = start + length
                     if isSwitch {
-                        tunnelFromUpstream(index, buffer, base + from, count - from)
+                        tunnelFromUpstream(index, base + from, count - from, in: buffer)
                     } else if heldMemory != nil {
                         relayCopy(index, base + from, count - from)
                     } else {

@@ -67,6 +67,8 @@ extension Worker {
             case .authorization, .xApiKey, .apiKey, .xGoogApiKey:
                 // A client's credentials are for the gateway. Only a plain API backend without a key of ours gets them.
                 if isModel || key >= 0 { continue }
+            case .secWebSocketKey:
+                if exchange.pointee.tunnel != nil { continue }
             case .secWebSocketProtocol:
                 if isModel || key >= 0 {
                     if !field.pointee.isNamedByConnection { writeProtocols(field, base, &writer) }
@@ -90,7 +92,7 @@ extension Worker {
             writer.put(byte: 13)
             writer.put(byte: 10)
         }
-        if let tunnel = exchange.pointee.tunnel { writeUpgrade(tunnel, &writer) }
+        if let tunnel = exchange.pointee.tunnel { writeUpgrade(exchange, tunnel, &writer) }
         if key >= 0 { writer.put(upstream.pointee.keys[Int(key)].pointee.headerLine) }
         writer.put(upstream.pointee.headerLines)
         writer.put("x-request-id: ")

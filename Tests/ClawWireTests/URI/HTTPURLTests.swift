@@ -9,6 +9,9 @@ struct HTTPURLTests {
         let plain = try HTTPURL("http://localhost")
         #expect(!plain.isTLS && plain.host == "localhost" && plain.port == 80 && plain.path == "")
         #expect(try HTTPURL("https://a/").port == 443)
+        let socket = try HTTPURL("WS://a/b")
+        #expect(!socket.isTLS && socket.port == 80 && socket.path == "/b")
+        #expect(try HTTPURL("wss://a").isTLS && HTTPURL("wss://a").port == 443)
         let literal = try HTTPURL("http://[2001:DB8:0:0:1:0:0:1]:8080/x")
         #expect(literal.host == "2001:db8::1:0:0:1" && literal.port == 8080 && literal.isIPv6)
         #expect(try HTTPURL("http://[::ffff:192.0.2.1]").host == "::ffff:c000:201")
@@ -37,13 +40,13 @@ struct HTTPURLTests {
 
     /// Why we refuse what the URL Standard takes. Each class is a rule of ours; a refusal that fits none fails the test.
     private static let deliberate: [(name: String, fits: @Sendable (String) -> Bool)] = [
-        ("scheme other than http and https", { text in
+        ("scheme other than http, https, ws and wss", { text in
             let lower = text.lowercased()
-            return !lower.hasPrefix("http:") && !lower.hasPrefix("https:")
+            return !["http:", "https:", "ws:", "wss:"].contains { lower.hasPrefix($0) }
         }),
         ("slashes missing behind the scheme", { text in
             let lower = text.lowercased()
-            return !lower.hasPrefix("http://") && !lower.hasPrefix("https://")
+            return !["http://", "https://", "ws://", "wss://"].contains { lower.hasPrefix($0) }
         }),
         ("control character, blank or backslash, which the standard strips or repairs", { $0.utf8.contains { $0 <= 0x20 || $0 == 0x7F || $0 == 0x5C } }),
         ("character outside ASCII", { $0.utf8.contains { $0 >= 0x80 } }),
@@ -89,13 +92,13 @@ struct HTTPURLTests {
             }
             accepted += 1
             let scheme = entry["protocol"] as! String
-            #expect(scheme == (url.isTLS ? "https:" : "http:"), "\(input)")
+            #expect((url.isTLS ? ["https:", "wss:"] : ["http:", "ws:"]).contains(scheme), "\(input)")
             #expect((url.isIPv6 ? "[\(url.host)]" : url.host) == entry["hostname"] as! String, "\(input)")
             let port = entry["port"] as! String
             #expect(port.isEmpty ? url.port == (url.isTLS ? 443 : 80) : port == String(url.port), "\(input)")
         }
         #expect(failures == 103 && withBase == 172)
-        #expect(accepted == 18)
+        #expect(accepted == 22)
     }
 
     @Test(.enabled(if: SharedSuites.arePresent, "shared suites not found: set OPENCLAW_SHARED"))
