@@ -6,8 +6,10 @@ text leaves a choice, the table has the text.
 
 OUTCOMES = {
     "alive": """
-        195b4a74 1e27187b 1ecace23 21904e84 3e5a57c3 5748e7a2 71d3c748 8b165b8b 9a648e49 b5b546cf c2e6cf16 d3dec3f7 d43f2a06 e59961f7 eb733425 ef73cbf3
+        195b4a74 1e27187b 21904e84 3e5a57c3 5748e7a2 8b165b8b 9a648e49 b5b546cf c2e6cf16 d3dec3f7 d43f2a06 e59961f7 eb733425 ef73cbf3
         f932da1a""",
+    "alive, closed": """
+        1ecace23 71d3c748""",
     "answer 1": """
         06bc5f79 0bb4365b 14f66ce2 17caaf73 1960fc21 1f4f3a16 23df7e04 274faf34 2b042a1d 2d8ec606 2e0c8a3c 381c81f5 38ac32c8 4528e6be 4534032d 4ddbb542
         63ae750f 6fe31187 79207f7d 7a1e1268 7ce89149 9248ee16 9af5c7a8 9b24f66b aee251cc bbda8e26 c9dfe978 ca6e1239 cb09d214 cd7b24cf dc57f642 e26ce028

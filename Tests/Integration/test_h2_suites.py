@@ -94,7 +94,7 @@ def judge(peer, expected):
             verdict = f"the connection ended ({peer.end}), expected one of {expected}"
     except Violation:
         # On a port that speaks HTTP/1.1 too, what is no preface gets an answer of that kind.
-        return None if "closed" in expected and peer.rest.startswith(b"HTTP/1.1 4") else "no frames came"
+        return None if "closed" in expected and peer.rest.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5")) else "no frames came"
     except Late:
         verdict = f"silence, expected one of {expected}"
     if not verdict:
