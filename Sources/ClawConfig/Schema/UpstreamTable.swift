@@ -70,7 +70,7 @@ enum UpstreamTable {
             headers(),
             .integer("max_connections_per_endpoint", 0...100_000, \.connectionsPerEndpointMax, "Connections per endpoint and worker; 0: no limit."),
             .flag("stream_usage", \.streamUsage, "Ask for token usage in event streams (`stream_options.include_usage`).").defaulting("as the type does it"),
-            .choice("protocol", \.httpProtocol, "HTTP version towards it; `auto` is HTTP/1.1 for `http://`, and what ALPN gives for `https://`. `http2` over `http://` is spoken without asking."),
+            .choice("protocol", \.httpProtocol, "HTTP version towards it; `auto` is HTTP/1.1 for `http://`, and what ALPN gives for `https://`. `http2` is spoken without asking over `http://`, and takes nothing else over `https://`."),
             proxy(),
             tlsSection(),
             .later("cost_per_million_input_tokens", "USD."),

@@ -188,6 +188,8 @@ struct PlanEndpoint {
     var tlsName: Bytes
     /// h2 is spoken without asking (http:// with `protocol: http2`) or offered by ALPN.
     var speaksHTTP2: Bool
+    /// With `protocol: http2` nothing else is taken.
+    var insistsOnHTTP2: Bool
     /// How curl connects; nil exactly when our own client does (http:// without a proxy).
     var policy: OpaquePointer?
 }

@@ -153,7 +153,8 @@ struct PlanCompiler {
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
             origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
             address: address, isLiteral: isLiteral, tls: tls, tlsHTTP1: tlsHTTP1, tlsName: memory.text(sni ?? endpoint.host),
-            speaksHTTP2: policy == nil && (upstream.httpProtocol == .http2 || (tls != nil && upstream.httpProtocol == .auto)), policy: policy)
+            speaksHTTP2: policy == nil && (upstream.httpProtocol == .http2 || (tls != nil && upstream.httpProtocol == .auto)),
+            insistsOnHTTP2: upstream.httpProtocol == .http2, policy: policy)
     }
 
     private mutating func settings(of upstream: Upstream, _ version: Upstream.HTTPProtocol) throws(PlanFailure) -> OpaquePointer {

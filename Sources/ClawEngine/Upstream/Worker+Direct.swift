@@ -189,10 +189,12 @@ extension Worker {
         attemptFailed(index, .upstreamConnect)
     }
 
-    /// Is this attempt to go over HTTP/2, as far as is known? What switches protocols needs a connection of its own.
+    /// Is this attempt to go over HTTP/2, as far as is known? What switches protocols needs a connection of its own; what needs HTTP/2 asks for it
+    /// each time, because the upstream may have learnt it since.
     private func speaksHTTP2(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
-        return endpoint.pointee.speaksHTTP2 && exchange.pointee.tunnel == nil && !self.endpoint(endpoint.pointee.place).pointee.prefersHTTP1
+        guard endpoint.pointee.speaksHTTP2, exchange.pointee.tunnel == nil else { return false }
+        return exchange.pointee.streamsBody || !self.endpoint(endpoint.pointee.place).pointee.prefersHTTP1
     }
 
     /// Over TLS the handshake comes first.
@@ -225,6 +227,7 @@ extension Worker {
         let state = endpoint(Int(link.pointee.place))
         let endpoint = exchanges.base[Int(index)].endpoint.unsafelyUnwrapped
         if speaksHTTP2 { return openSession(linkIndex, index) }
+        if endpoint.pointee.insistsOnHTTP2, exchanges.base[Int(index)].tunnel == nil { return attemptFailed(index, .upstreamProtocol) }
         if endpoint.pointee.speaksHTTP2, exchanges.base[Int(index)].tunnel == nil { state.pointee.prefersHTTP1 = true }
         openingEnded(linkIndex)
         if exchanges.base[Int(index)].streamsBody { return attemptFailed(index, .upstreamProtocol) }

@@ -49,9 +49,9 @@ extension Worker {
         }
         let state = endpoint(Int(link.pointee.place))
         state.pointee.sessions.append(linkIndex)
+        state.pointee.prefersHTTP1 = false
         markSession(linkIndex)
         if !ask(index, over: linkIndex) { attemptFailed(index, .upstreamPending) }
-        openingEnded(linkIndex)
     }
 
     func dropLinkSession(_ linkIndex: UInt32) {
@@ -84,11 +84,13 @@ extension Worker {
 
     // MARK: asking
 
-    /// Opens a stream for the present attempt. False: the link takes no more.
+    /// Opens a stream for the present attempt. False: the link takes no more. Until the peer's SETTINGS have come, which are the first it sends, its
+    /// limit of streams is not known: one request goes out meanwhile, the others wait, because what is beyond the limit would be refused.
     private func ask(_ index: UInt32, over linkIndex: UInt32) -> Bool {
         let link = links.base + Int(linkIndex)
         let exchange = exchanges.base + Int(index)
         guard link.pointee.state == .multiplexing, !link.pointee.isClosing, let session = link.pointee.session else { return false }
+        if !link.pointee.sawBytes, link.pointee.streams > 0 { return false }
         let upstream = presentUpstream(exchange)
         let edits = edits(exchange)
         let bound = requestHeadBound(exchange, upstream) + 64
@@ -252,6 +254,7 @@ extension Worker {
         }
         if result < 0 { return sessionLost(linkIndex) }
         markSession(linkIndex)
+        openingEnded(linkIndex)
     }
 
     private func takeSessionFrame(_ linkIndex: UInt32, _ session: OpaquePointer, _ event: claw_h2_event, _ buffer: UInt32) {
