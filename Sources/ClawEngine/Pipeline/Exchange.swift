@@ -137,6 +137,8 @@ struct Exchange: ~Copyable {
     var endpoint: UnsafeMutablePointer<PlanEndpoint>?
     /// The attempt may be repeated once on a fresh connection (it went out on a pooled one).
     var staleRetryUsed = false
+    /// Connections of HTTP/2 that went away without having taken the present attempt.
+    var turnedAway: UInt8 = 0
     var upstreamSaid100 = 0
     /// Its stream on a link that speaks HTTP/2; 0: none. The neighbours in the link's list.
     var upstreamStream: UInt32 = 0

@@ -28,6 +28,7 @@ extension Worker {
         exchange.pointee.attemptCount += 1
         exchange.pointee.attemptStartedAt = now
         exchange.pointee.staleRetryUsed = false
+        exchange.pointee.turnedAway = 0
         exchange.pointee.upstreamSaid100 = 0
         exchange.pointee.firstByteAt = 0
         exchange.pointee.state = .attempting

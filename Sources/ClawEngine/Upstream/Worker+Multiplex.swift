@@ -8,6 +8,8 @@ import Glibc
 
 extension Worker {
     private static let trailersMax = 16384
+    /// Connections over which one attempt may be turned away by GOAWAY.
+    private static let turnedAwayMax = 16
 
     // MARK: links
 
@@ -301,15 +303,23 @@ extension Worker {
             }
             answerComplete(index, reusable: true)
         case CLAW_H2_RESET:
+            let goesAway = links.base[Int(linkIndex)].isClosing
             leaveSession(index, error: nil)
             guard exchange.pointee.state == .attempting else { return attemptFailed(index, .upstreamTruncated) }
-            // REFUSED_STREAM promises that nothing was done with the request (RFC 9113 §8.7): once more on another connection, as if nothing had happened.
             guard event.error == StreamError.refusedStream else { return attemptFailed(index, .upstreamReset) }
-            if exchange.pointee.staleRetryUsed || (exchange.pointee.streamsBody && exchange.pointee.uploadedAny) { return attemptFailed(index, .upstreamPending) }
-            exchange.pointee.staleRetryUsed = true
-            startDirect(index, fresh: true)
+            refused(index, goesAway: goesAway)
         default: break
         }
+    }
+
+    /// REFUSED_STREAM promises that nothing was done with the request (RFC 9113 §8.7): it is sent over another connection, as if nothing had happened. A peer
+    /// that refuses by GOAWAY takes so many requests a connection and no more (nginx's keepalive_requests), so of a burst some are refused several times.
+    private func refused(_ index: UInt32, goesAway: Bool) {
+        let exchange = exchanges.base + Int(index)
+        let mayRepeat = goesAway ? exchange.pointee.turnedAway < Self.turnedAwayMax : !exchange.pointee.staleRetryUsed
+        guard mayRepeat, !exchange.pointee.streamsBody || !exchange.pointee.uploadedAny else { return attemptFailed(index, .upstreamPending) }
+        if goesAway { exchange.pointee.turnedAway += 1 } else { exchange.pointee.staleRetryUsed = true }
+        startDirect(index, fresh: !goesAway)
     }
 
     /// The answer's head may go out before there is any body: a stream's client waits for it.
