@@ -376,8 +376,10 @@ extension Worker {
         exchange.pointee.previousOnLink = noIndex
         link.pointee.streams -= 1
         link.pointee.isReused = true
-        // A peer that let this request run out of time without a word is not asked again over this link.
-        if error != nil, exchange.pointee.phase == .firstByte, now >= exchange.pointee.phaseDeadline, link.pointee.heardAt <= exchange.pointee.attemptStartedAt {
+        // A peer that let this request run out of time, and said nothing on any stream for half of it, is not asked again over this link.
+        if error != nil, exchange.pointee.phase == .firstByte, now >= exchange.pointee.phaseDeadline,
+            now &- link.pointee.heardAt > presentUpstream(exchange).pointee.firstByteTimeout / 2
+        {
             link.pointee.isClosing = true
         }
         let state = endpoint(Int(link.pointee.place))
