@@ -280,7 +280,7 @@ class StandIn:
         StandIn.made += 1
         self.ports = [first, first + 1]
         self.process = subprocess.Popen(
-            ["nghttpx", f"-f127.0.0.1,{self.ports[0]};no-tls", f"-f127.0.0.1,{self.ports[1]}", f"-b127.0.0.1,{upstream}", "--errorlog-file=/dev/null", "-LFATAL", str(key), str(certificate)],
+            ["nghttpx", "--conf=/dev/null", f"-f127.0.0.1,{self.ports[0]};no-tls", f"-f127.0.0.1,{self.ports[1]}", f"-b127.0.0.1,{upstream}", "--errorlog-file=/dev/null", "-LFATAL", str(key), str(certificate)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._listens, "nghttpx listens")
 
