@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for some seconds: scripts/fuzz.sh SECONDS [NAME…]. A target is a file Tests/Fuzz/NAME.swift that exports
-# LLVMFuzzerTestOneInput (with @c) and imports ClawWire or ClawConfig; these, CScan and libyaml are built beside it with the fuzzer's and the
-# address sanitizer's instrumentation. What a run discovers is kept in .build/fuzz/corpus/NAME; seeds that belong to the project lie in
+# LLVMFuzzerTestOneInput (with @c) and imports ClawWire or ClawConfig; these, CScan, libyaml and claw_h2 of CClaw (which HTTP2 imports) are built
+# beside it with the fuzzer's and the address sanitizer's instrumentation. What a run discovers is kept in .build/fuzz/corpus/NAME; seeds that belong to the project lie in
 # Tests/Fuzz/seeds/NAME, those of the test suites in ../shared/suites (or $OPENCLAW_SHARED/suites) are used when they are there.
 # A crash leaves its input in .build/fuzz/NAME-crash-… and fails the run; .build/fuzz/NAME INPUT plays it again.
 set -euo pipefail
@@ -17,10 +17,11 @@ fi
 out=.build/fuzz
 yaml=.build/checkouts/Yams/Sources/CYaml
 [ -d "$yaml" ] || swift package resolve
-mkdir -p "$out/modules/CScan" "$out/objects"
+mkdir -p "$out/modules/CScan" "$out/modules/CClaw" "$out/objects"
 printf 'module CScan { umbrella "%s/Sources/CScan/include"\n export * }\n' "$PWD" >"$out/modules/CScan/module.modulemap"
+printf 'module CClaw { header "%s/Sources/CClaw/include/claw_h2.h"\n export * }\n' "$PWD" >"$out/modules/CClaw/module.modulemap"
 flags=(-sanitize=fuzzer,address -use-ld=lld -swift-version 6 -O -g -enforce-exclusivity=checked -enable-testing -I "$out"
-    -I "$out/modules/CScan" -I Sources/CScan/include -I "$yaml/include")
+    -I "$out/modules/CScan" -I "$out/modules/CClaw" -I Sources/CScan/include -I "$yaml/include")
 
 # What is older than its sources is built anew.
 is_current() {
@@ -35,6 +36,11 @@ for source in Sources/CScan/*.c "$yaml"/src/*.c; do
     objects+=("$object")
     is_current "$object" Sources/CScan "$source" ||
         clang -O2 -g -DHAVE_CONFIG_H=0 -fsanitize=address,fuzzer-no-link -I Sources/CScan/include -I "$yaml/include" -w -c "$source" -o "$object"
+done
+for source in Sources/CClaw/claw_h2*.c; do
+    object="$out/objects/$(basename "$source" .c).o"
+    objects+=("$object")
+    is_current "$object" Sources/CClaw || clang -O2 -g -D_GNU_SOURCE -fsanitize=address,fuzzer-no-link -I Sources/CClaw/include -c "$source" -o "$object"
 done
 library() {
     local name="$1"
@@ -56,9 +62,9 @@ fi
 
 export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0
 for name in "${names[@]}"; do
-    if ! is_current "$out/$name" "Tests/Fuzz/$name.swift" Tests/Fuzz/Support "$out/libClawWire.a" "$out/libClawConfig.a"; then
+    if ! is_current "$out/$name" "Tests/Fuzz/$name.swift" Tests/Fuzz/Support "$out/libClawWire.a" "$out/libClawConfig.a" "${objects[@]}"; then
         swiftc "${flags[@]}" -wmo -parse-as-library -module-name "Fuzz$name" "Tests/Fuzz/$name.swift" Tests/Fuzz/Support/*.swift \
-            "$out/libClawConfig.a" "$out/libClawWire.a" "${objects[@]}" -o "$out/$name"
+            "$out/libClawConfig.a" "$out/libClawWire.a" "${objects[@]}" -lnghttp2 -o "$out/$name"
     fi
     mkdir -p "$out/corpus/$name"
     seeds=()

@@ -10,7 +10,7 @@ packages=(libc6-dev gcc make pkg-config git ca-certificates liburing-dev libcurl
 for want in "$@"; do
     case "$want" in
         tests) packages+=(python3 python3-venv curl openssl nghttp2-server nghttp2-client) ;;
-        perf) packages+=(python3 python3-venv nginx haproxy wrk nghttp2-client openssl) ;;
+        perf) packages+=(python3 python3-venv nginx haproxy wrk nghttp2-client nghttp2-proxy openssl) ;;
         *) echo "setup: unknown part '$want', known: tests, perf" >&2; exit 64 ;;
     esac
 done

@@ -5,30 +5,25 @@
 
 enum { NAME = 1, TOKEN = 2, VALUE = 4, PATH = 8, AUTHORITY = 16 };
 
-static const uint8_t *classes(void) {
+static uint8_t classes[256];
+
+__attribute__((constructor)) static void make_classes(void) {
     static const char *token_marks = "!#$%&'*+-.^_`|~";
     static const char *authority_marks = "-._~%!$&'()*+,;=:[]";
-    static _Thread_local uint8_t table[256];
-    static _Thread_local bool made;
-    if (!made) {
-        for (int c = 0; c < 256; c++) {
-            bool digit = c >= '0' && c <= '9', lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z';
-            uint8_t is = 0;
-            if (c && (digit || lower || upper || strchr(token_marks, c))) is |= TOKEN | (upper ? 0 : NAME);
-            if (c == '\t' || (c >= 0x20 && c != 0x7f)) is |= VALUE;
-            if (c > 0x20 && c != 0x7f && c != '#') is |= PATH;
-            if (c && (digit || lower || upper || strchr(authority_marks, c))) is |= AUTHORITY;
-            table[c] = is;
-        }
-        made = true;
+    for (int c = 0; c < 256; c++) {
+        bool digit = c >= '0' && c <= '9', lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z';
+        uint8_t is = 0;
+        if (c && (digit || lower || upper || strchr(token_marks, c))) is |= TOKEN | (upper ? 0 : NAME);
+        if (c == '\t' || (c >= 0x20 && c != 0x7f)) is |= VALUE;
+        if (c > 0x20 && c < 0x7f && c != '#') is |= PATH;
+        if (c && (digit || lower || upper || strchr(authority_marks, c))) is |= AUTHORITY;
+        classes[c] = is;
     }
-    return table;
 }
 
 static bool all(const uint8_t *bytes, size_t length, uint8_t wanted) {
-    const uint8_t *table = classes();
     for (size_t i = 0; i < length; i++)
-        if (!(table[bytes[i]] & wanted)) return false;
+        if (!(classes[bytes[i]] & wanted)) return false;
     return true;
 }
 

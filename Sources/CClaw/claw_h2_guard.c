@@ -2,20 +2,15 @@
 // nothing and us something has a budget.
 //
 // What nghttp2 lets pass: HEADERS and DATA for streams that are no more (it ignores them, §5.1 and §5.1.1 want the connection to end), PRIORITY on
-// stream 0, unknown frames in the middle of a header block's frames (it refuses those, but says nothing). Late frames of streams that this side reset
+// stream 0, a window that SETTINGS widen beyond 2^31-1 (it resets the stream, §6.9.2 wants the connection to end), unknown frames in the middle of a header block's frames (it refuses those, but says nothing). Late frames of streams that this side reset
 // are honest, the peer can't have known; the last 256 of those are remembered. PRIORITY and unknown frames have no meaning for us and stay here.
 //
 // Budgets are buckets of tokens. Resets: a stream that ends by a reset, whoever sent it, before its answer's head was produced has cost us a request
 // and the peer nothing (CVE-2023-44487, CVE-2025-8671); after the head it is an honest stop. Control: every frame that moves no request. A
-// WINDOW_UPDATE is free while it answers what we sent: each DATA frame earns two.
+// WINDOW_UPDATE is free while it answers what we sent: each DATA frame earns two, unless a window of a few bytes made it that small.
 #include "claw_h2_inside.h"
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    WINDOW_UPDATES_MAX = 4096,
-    TYPE_PRIORITY_UPDATE = 0x10,
-};
 
 // ---- budgets -----------------------------------------------------------------------------------
 
@@ -180,6 +175,20 @@ void h2_guard_withheld(claw_h2 *h2) {
     if (h2->frame_type != NGHTTP2_PRIORITY) return;
     uint32_t on = ((uint32_t)h2->payload[0] << 24 | (uint32_t)h2->payload[1] << 16 | (uint32_t)h2->payload[2] << 8 | h2->payload[3]) & 0x7fffffff;
     if (on == h2->frame_stream) h2_doom(h2, NGHTTP2_PROTOCOL_ERROR, "protocol_error");
+}
+
+void h2_guard_settings(claw_h2 *h2) {
+    h2->widest_window = 0;
+    for (h2_stream *stream = h2->streams; stream; stream = stream->next) {
+        int32_t window = stream->closed ? 0 : nghttp2_session_get_stream_remote_window_size(h2->session, (int32_t)stream->id);
+        if (window > h2->widest_window) h2->widest_window = window;
+    }
+}
+
+void h2_guard_settings_taken(claw_h2 *h2) {
+    int64_t before = h2->peer_window, now = nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
+    h2->peer_window = now;
+    if (h2->widest_window + now - before > NGHTTP2_MAX_WINDOW_SIZE) h2_doom(h2, NGHTTP2_FLOW_CONTROL_ERROR, "flow_control_error");
 }
 
 void h2_guard_after(claw_h2 *h2) {

@@ -348,10 +348,7 @@ void h2_block_end(claw_h2 *h2, h2_stream *stream, bool ended) {
         h2_reset_ours(h2, stream, NGHTTP2_ENHANCE_YOUR_CALM, true);
     } else if (!b->too_large || write_short_start(h2)) {
         if (b->too_large) flags |= CLAW_H2_TOO_LARGE;
-        else if (b->protocol) {
-            flags |= CLAW_H2_TUNNEL;
-            stream->tunnel = true;
-        }
+        else if (b->protocol) flags |= CLAW_H2_TUNNEL;
         char *at = b->is_trailers ? NULL : room(h2, 2);
         if (at) PUT(at, "\r\n");
         uint32_t kind = b->is_trailers ? CLAW_H2_TRAILERS : client && b->status / 100 == 1 ? CLAW_H2_INTERIM : CLAW_H2_HEAD;

@@ -50,7 +50,6 @@ typedef struct h2_stream {
     bool end;            // the caller has no more than `offered`
     bool end_sent;
     bool enough;         // RST_STREAM(NO_ERROR) follows END_STREAM
-    bool tunnel;
 } h2_stream;
 
 /// The header block being read. `text` lies in the thread's scratch, or in `kept` while the block is spread over several calls.
@@ -88,6 +87,7 @@ struct claw_h2 {
     uint32_t last_id;                    // highest stream opened (server: by the peer, client: by us)
     uint32_t live;                       // streams not closed
     uint32_t lost;
+    int64_t peer_window, widest_window;  // SETTINGS_INITIAL_WINDOW_SIZE of the peer; the widest of the streams' windows
     uint32_t window_updates;             // free ones, earned by what was sent
     uint32_t *our_resets;                // ring, made with the first
     uint32_t closed[H2_CLOSED];
@@ -97,6 +97,7 @@ struct claw_h2 {
     uint32_t blame_code;
     const char *doom;                    // noted inside a callback
     uint32_t doom_code;
+    bool broken;                         // nghttp2 failed half-way, for want of memory: it is only to be destroyed
     bool over, final, pinged, settings_patched;
     // Output: what this call produces.
     struct h2_output *output;
@@ -107,6 +108,7 @@ struct claw_h2 {
     int32_t piece_count, piece_capacity;
     size_t produced, produce_budget;
     bool stopped;
+    bool dribbled;                       // the DATA frame being sent is tiny because the peer's window is
 };
 
 /// Control bytes of one claw_h2_produce. Stays with the session until its next call; a thread keeps a spare one.
@@ -158,6 +160,9 @@ void h2_remember(claw_h2 *h2, uint32_t id, bool ours);
 enum h2_pass { H2_PASS, H2_WITHHOLD, H2_DOOMED };
 enum h2_pass h2_guard_frame(claw_h2 *h2, const uint8_t *head);
 void h2_guard_withheld(claw_h2 *h2);
+/// Before and after the peer's SETTINGS are taken over: their change of the windows.
+void h2_guard_settings(claw_h2 *h2);
+void h2_guard_settings_taken(claw_h2 *h2);
 void h2_guard_after(claw_h2 *h2);
 
 // claw_h2_head.c

@@ -8,6 +8,7 @@ enum {
     OUTPUT_FIRST = 4096,
     OUTPUT_KEPT = 256 * 1024,  // a larger one is not kept as the thread's spare
     PIECES_A_FRAME = 2,        // control bytes, then payload or the note that the stream has ended
+    WINDOW_UPDATES_MAX = 4096,
     WORTH_AN_UPDATE = 64,      // payload below this, cut by a window, earns no WINDOW_UPDATE
 };
 
@@ -111,7 +112,7 @@ ssize_t h2_on_read(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t
     }
     if (!part && !stream->end) return NGHTTP2_ERR_DEFERRED;
     *flags = NGHTTP2_DATA_FLAG_NO_COPY | (last && stream->end ? NGHTTP2_DATA_FLAG_EOF : 0);
-    if (!last && part < WORTH_AN_UPDATE && h2->window_updates >= 2) h2->window_updates -= 2;
+    h2->dribbled = !last && part < WORTH_AN_UPDATE;
     return (ssize_t)part;
 }
 
@@ -131,14 +132,14 @@ int h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_
 }
 
 static void earn_window_updates(claw_h2 *h2) {
-    if (h2->window_updates + 2 <= 4096) h2->window_updates += 2;
+    if (h2->window_updates + 2 <= WINDOW_UPDATES_MAX) h2->window_updates += 2;
 }
 
 int h2_on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
     claw_h2 *h2 = context;
     if (frame->hd.type == NGHTTP2_GOAWAY && h2->over) h2->blame_code = frame->goaway.error_code;
     if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
-    earn_window_updates(h2);
+    if (frame->hd.type == NGHTTP2_HEADERS || !h2->dribbled) earn_window_updates(h2);
     h2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!stream) return 0;
     bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
@@ -148,7 +149,7 @@ int h2_on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *conte
     }
     if (!ends) return 0;
     stream->end_sent = true;
-    if (stream->enough && !stream->ended) return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    if (stream->enough && !stream->ended) h2_reset_ours(h2, stream, NGHTTP2_NO_ERROR, false);
     return 0;
 }
 
@@ -224,6 +225,7 @@ int32_t claw_h2_produce(claw_h2 *h2, size_t budget, claw_h2_piece *pieces, int32
         offset += pieces[i].length;
     }
     h2->pieces = NULL;
+    if (length < 0) h2->broken = true;
     if (length < 0) h2_doom(h2, NGHTTP2_INTERNAL_ERROR, length == NGHTTP2_ERR_NOMEM ? "no_memory" : "internal_error");
     return h2->piece_count;
 }

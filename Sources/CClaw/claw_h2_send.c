@@ -132,7 +132,7 @@ int32_t claw_h2_ask(claw_h2 *h2, const char *head, size_t length, const char *sc
     const char *line_end = memchr(head, '\r', length), *at = head, *method, *target, *version;
     size_t method_length, target_length, version_length;
     if (line_end[1] != '\n' || !word(&at, line_end, &method, &method_length) || !word(&at, line_end, &target, &target_length) ||
-        !word(&at, line_end, &version, &version_length) || at != line_end || version_length != 8 || memcmp(version, "HTTP/1.1", 8))
+        !word(&at, line_end, &version, &version_length) || version + 8 != line_end || version_length != 8 || memcmp(version, "HTTP/1.1", 8))
         return -EINVAL;
     if (!h2_is_token((const uint8_t *)method, method_length) || !h2_is_path((const uint8_t *)target, target_length)) return -EINVAL;
     // :authority is to stand before the fields, Host anywhere among them.

@@ -224,8 +224,8 @@ int64_t claw_recv(claw_loop *loop, int32_t fd, void *into, size_t length) {
 
 int32_t claw_receive_at_least(claw_loop *loop, int32_t fd, uint32_t bytes) {
     if (claw_stream_at(loop, fd) == NULL) return -EBADF;
-    // Under TLS the kernel's count of bytes says nothing of ours: OpenSSL may hold the greater part of the last record.
-    if (claw_loop_backend(loop) == CLAW_BACKEND_PLAYED || is_secure(loop, fd)) return 0;
+    if (claw_loop_backend(loop) == CLAW_BACKEND_PLAYED) return 0;
+    if (is_secure(loop, fd)) bytes = claw_secure_at_least(loop, fd, bytes);
     int value = bytes > INT32_MAX ? INT32_MAX : (int)bytes;
     return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value) == 0 ? 0 : -errno;
 }

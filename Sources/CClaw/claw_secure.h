@@ -121,6 +121,8 @@ void claw_secure_note(claw_loop *loop, claw_socket *s, int32_t fd, uint32_t mask
 void claw_secure_serve(claw_loop *loop, claw_socket *s, int32_t fd, claw_batch *batch);
 int64_t claw_secure_recv(claw_loop *loop, int32_t fd, void *into, size_t length);
 int64_t claw_secure_send(claw_loop *loop, int32_t fd, const claw_slice *slices, int32_t count);
+/// How many of the wire's bytes to wait for so that this many plain ones are not waited for in vain.
+uint32_t claw_secure_at_least(claw_loop *loop, int32_t fd, uint32_t bytes);
 int32_t claw_secure_shutdown_send(claw_loop *loop, int32_t fd);
 /// Says goodbye unless it is a reset, and forgets; the descriptor itself is the backend's to close.
 void claw_secure_close(claw_loop *loop, int32_t fd, bool reset);

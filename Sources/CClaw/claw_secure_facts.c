@@ -104,6 +104,8 @@ int32_t claw_secure_failure(claw_secure *c) {
     int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
     const char *words = c->reason;
     int32_t result = CLAW_TLS_FAILED;
+    // Through OpenSSL's own BIO it is OpenSSL that recognises HTTP.
+    if (reason == SSL_R_HTTP_REQUEST) c->state = CLAW_SECURE_CLEAR;
     if (c->state == CLAW_SECURE_CLEAR) {
         words = "an HTTP request in clear text";
         result = CLAW_TLS_PLAIN_HTTP;

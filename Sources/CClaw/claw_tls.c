@@ -19,7 +19,7 @@ static const char DEFAULT_CIPHERS[] =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 /// A client's chain of certificates in bytes; OpenSSL's own bound is 100 KiB for each connection.
-enum { CLIENT_CHAIN_MAX = 32 << 10 };
+enum { CLIENT_CHAIN_MAX = 32 << 10, VERIFY_DEPTH = 8 };
 
 // ---- the library ---------------------------------------------------------------------------
 
@@ -147,6 +147,7 @@ static SSL_CTX *context_create(bool server, uint32_t version_min, bool kernel) {
     SSL_CTX_set_read_ahead(context, kernel ? 0 : 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_early_data(context, 0);
+    SSL_CTX_set_verify_depth(context, VERIFY_DEPTH);
     SSL_CTX_set_max_cert_list(context, CLIENT_CHAIN_MAX);
     SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
     if (SSL_CTX_set_cipher_list(context, DEFAULT_CIPHERS) == 1) return context;

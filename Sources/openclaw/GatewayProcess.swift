@@ -6,7 +6,11 @@ import Glibc
 
 /// The gateway process itself: loads the configuration, starts the gateway and its admin listener, and then serves signals until it has ended.
 struct GatewayProcess {
-    enum Source { case file(String), demo }
+    enum Source {
+        case file(String), demo
+        /// Empty for the demo, which has no file.
+        var path: String { if case .file(let path) = self { path } else { "" } }
+    }
     let source: Source
     private var mock: MockServer?
 
@@ -102,7 +106,7 @@ struct GatewayProcess {
     // MARK: signals
 
     private func serveSignals(_ gateway: Gateway, _ admin: AdminServer) -> Int32 {
-        var watched = FileStamp(source)
+        var watched = FileStamp(source.path)
         while true {
             let signal = claw_signals_wait(gateway.isDraining ? 50_000_000 : 1_000_000_000)
             switch signal {
@@ -115,8 +119,9 @@ struct GatewayProcess {
             default: break
             }
             gateway.collectPlans()
+            if !gateway.isDraining { gateway.lookAtCertificates() }
             if gateway.configuration.server.watchConfig, !gateway.isDraining {
-                let stamp = FileStamp(source)
+                let stamp = FileStamp(source.path)
                 if stamp != watched {
                     watched = stamp
                     _ = reload(gateway, source)
@@ -151,21 +156,6 @@ func reload(_ gateway: Gateway, _ source: GatewayProcess.Source) -> String? {
 
 func report(_ issues: [ConfigurationIssue]) {
     for issue in issues { operatorMessage(issue.severity == .error ? "error" : "warn", "\(issue)") }
-}
-
-/// What tells that a file was changed: its time, size and place.
-struct FileStamp: Equatable {
-    var seconds = 0, nanoseconds = 0, size = 0
-    var inode: UInt = 0
-    init(_ source: GatewayProcess.Source) {
-        guard case .file(let path) = source else { return }
-        var status = stat()
-        guard stat(path, &status) == 0 else { return }
-        seconds = status.st_mtim.tv_sec
-        nanoseconds = status.st_mtim.tv_nsec
-        size = Int(status.st_size)
-        inode = UInt(status.st_ino)
-    }
 }
 
 /// The process's environment variables.

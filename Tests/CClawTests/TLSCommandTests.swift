@@ -47,7 +47,7 @@ private let quit = (when: "hello", say: "Q")
         private func turn() {
             for event in bench.take(CLAW_ACCEPTED) {
                 claw_attach(bench.loop, event.result, 2)
-                claw_secure_server(bench.loop, event.result, settings.tls)
+                settings.secureServer(bench.loop, event.result)
             }
             for event in bench.take(CLAW_SECURED) {
                 secured.append((Int(event.result), TLSFacts(bench, event.fd)))

@@ -113,7 +113,7 @@ import Testing
         let bench = Bench(backend), settings = TLSSettings()
         let connections = try (0..<20).map { try bench.connection(token: 100 + UInt64($0)) }
         for (fd, peer) in connections {
-            #expect(claw_secure_server(bench.loop, fd, settings.tls) == 0)
+            #expect(settings.secureServer(bench.loop, fd) == 0)
             peer.write([22, 3, 1, 0, 200, 1])
         }
         for _ in 0..<5 { bench.wait(milliseconds: 5) }
@@ -142,14 +142,14 @@ import Testing
     func bytesReceivedBeforeTLSAreNotLost(_ backend: Backend) throws {
         let bench = Bench(backend), settings = TLSSettings()
         let (serverEnd, atServer) = try bench.connection(token: 1), (clientEnd, atClient) = try bench.connection(token: 2)
-        #expect(claw_secure_client(bench.loop, clientEnd, trusting.tls, "localhost") == 0)
+        #expect(trusting.secureClient(bench.loop, clientEnd, "localhost") == 0)
         bench.wait(milliseconds: 5)
         let hello = atClient.read(100)
         claw_receive(bench.loop, serverEnd, readable)
         atServer.write(Array("PROXY UNKNOWN\r\n".utf8) + hello)
         var got: [UInt8] = []
         #expect(bench.until { got += bench.receive(serverEnd, length: 200).1; return got.count == 115 })
-        #expect(got.withUnsafeBytes { claw_secure_server_after(bench.loop, serverEnd, settings.tls, $0.baseAddress! + 15, 100) } == 0)
+        #expect(settings.secureServer(bench.loop, serverEnd, after: Array(got[15...])) == 0)
         var done: [UInt64] = []
         #expect(bench.until {
             if let some = atClient.readSome() { atServer.write(some) }
@@ -157,6 +157,45 @@ import Testing
             done += bench.take(CLAW_SECURED).filter { $0.result == 0 }.map(\.token)
             return done.count == 2
         })
+    }
+
+    @Test(arguments: Backend.real)
+    func aLongChainGoesThroughASmallBufferInSteps(_ backend: Backend) throws {
+        let wire = try Wire(Bench(backend), server: TLSSettings(server: [("long.pem", "server.key")]), client: trusting)
+        var small: Int32 = 2048
+        setsockopt(wire.serverEnd, SOL_SOCKET, SO_SNDBUF, &small, 4)
+        setsockopt(wire.atServer.fd, SOL_SOCKET, SO_RCVBUF, &small, 4)
+        wire.grain = 500
+        let results = try wire.shake()
+        #expect(results == (0, 0))
+        #expect(wire.toClient.count > 10_000)
+    }
+
+    @Test(arguments: Backend.real)
+    func aBitChangedAnywhereHarmsNobodyElse(_ backend: Backend) throws {
+        let bench = Bench(backend), server = TLSSettings(clients: CLAW_TLS_CLIENT_OPTIONAL)
+        let client = TLSSettings(clientTrusting: "ca.pem", pair: ("client.pem", "client.key"), alpn: CLAW_TLS_ALPN_H2)
+        var failed = 0
+        for round in 0..<150 {
+            let wire = try Wire(bench, server: server, client: client)
+            let at = round * 13
+            var passed = 0
+            wire.rewrite = { bytes in
+                defer { passed += bytes.count }
+                return bytes.indices.map { $0 + passed == at ? bytes[$0] ^ UInt8(1 << (round & 7)) : bytes[$0] }
+            }
+            claw_receive(bench.loop, wire.serverEnd, buffered)
+            for _ in 0..<12 { wire.carry(); bench.wait() }
+            for event in bench.take(CLAW_SECURED) where event.result != 0 { failed += 1 }
+            claw_close(bench.loop, wire.serverEnd, 0)
+            claw_close(bench.loop, wire.clientEnd, 0)
+            bench.forget()
+        }
+        #expect(failed > 50, "most changes are noticed within the handshake: \(failed)")
+        #expect(claw_handshakes(bench.loop) == 0)
+        let wire = try Wire(bench, server: server, client: client)
+        let results = try wire.shake()
+        #expect(results == (0, 0))
     }
 
     // ---- names
@@ -272,7 +311,7 @@ import Testing
 
     private func clientHello(_ bench: Bench) throws -> [UInt8] {
         let (fd, peer) = try bench.connection(token: 77)
-        #expect(claw_secure_client(bench.loop, fd, trusting.tls, "localhost") == 0)
+        #expect(trusting.secureClient(bench.loop, fd, "localhost") == 0)
         bench.wait(milliseconds: 5)
         defer { claw_close(bench.loop, fd, 0) }
         _ = peer.ready(POLLIN)

@@ -38,6 +38,7 @@ enum Certificates {
     leaf impostor rogue /CN=localhost 'subjectAltName=DNS:localhost'
     leaf expired ca /CN=localhost 'subjectAltName=DNS:localhost' -1
     cat server.pem ca.pem > chained.pem
+    { cat server.pem; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do cat ca.pem; done; } > long.pem
     { cat server.pem; echo '-----BEGIN CERTIFICATE-----'; echo 'AAAA!'; echo '-----END CERTIFICATE-----'; } > torn.pem
     openssl ec -in server.key -aes256 -passout pass:secret -out locked.key
     openssl genrsa -out weak.key 1024; leaf weak ca /CN=localhost ''
@@ -114,7 +115,7 @@ final class Child {
 
 /// Settings of one side, released when they go.
 final class TLSSettings {
-    private(set) var tls: OpaquePointer?
+    private var tls: OpaquePointer?
     private(set) var problem = ""
     private(set) var result: Int32 = 0
 
@@ -156,6 +157,15 @@ final class TLSSettings {
         result = make(&tls, &text)
         problem = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
+
+    var isMade: Bool { tls != nil }
+    // Swift ends an object after its last use, which may be the reading of `tls`: whoever uses that asks for it here.
+    var expires: Int64 { withExtendedLifetime(self) { claw_tls_expires(tls) } }
+    func secureServer(_ loop: OpaquePointer, _ fd: Int32) -> Int32 { withExtendedLifetime(self) { claw_secure_server(loop, fd, tls) } }
+    func secureServer(_ loop: OpaquePointer, _ fd: Int32, after early: [UInt8]) -> Int32 {
+        withExtendedLifetime(self) { claw_secure_server_after(loop, fd, tls, early, early.count) }
+    }
+    func secureClient(_ loop: OpaquePointer, _ fd: Int32, _ host: String) -> Int32 { withExtendedLifetime(self) { claw_secure_client(loop, fd, tls, host) } }
 
     deinit { claw_tls_release(tls) }
 
@@ -207,8 +217,8 @@ final class Wire {
         self.bench = bench
         (serverEnd, atServer) = try bench.connection(token: Wire.server)
         (clientEnd, atClient) = try bench.connection(token: Wire.client)
-        try #require(claw_secure_server(bench.loop, serverEnd, try #require(server.tls)) == 0)
-        if let client { try #require(claw_secure_client(bench.loop, clientEnd, try #require(client.tls), host) == 0) }
+        try #require(server.secureServer(bench.loop, serverEnd) == 0)
+        if let client { try #require(client.secureClient(bench.loop, clientEnd, host) == 0) }
     }
 
     /// Carries what there is, once around.

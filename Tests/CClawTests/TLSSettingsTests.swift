@@ -23,7 +23,7 @@ import Testing
         for (certificate, key, words) in cases {
             let settings = TLSSettings(server: [("server.pem", "server.key"), (certificate, key)])
             #expect(settings.result < 0)
-            #expect(settings.tls == nil)
+            #expect(!settings.isMade)
             let said = settings.problem.split(separator: Certificates.directory + "/").joined()
             #expect(said.hasPrefix(words), "\(said)")
         }
@@ -33,10 +33,10 @@ import Testing
         for pair in [("server.pem", "server.key"), ("chained.pem", "server.key"), ("named.pem", "named.key")] {
             let settings = TLSSettings(server: [pair])
             #expect(settings.result == 0, "\(settings.problem)")
-            let left = claw_tls_expires(settings.tls) - Int64(time(nil))
+            let left = settings.expires - Int64(time(nil))
             #expect(left > 19 * 86400 && left <= 20 * 86400)
         }
-        #expect(claw_tls_expires(TLSSettings(clientTrusting: "ca.pem").tls) == 0, "no certificate of its own")
+        #expect(TLSSettings(clientTrusting: "ca.pem").expires == 0, "no certificate of its own")
     }
 
     @Test func optionsThatContradictEachOtherAreRefused() {
@@ -72,7 +72,7 @@ import Testing
 
     @Test func aPlayedSocketHasNoTLS() throws {
         let bench = Bench(UInt32(CLAW_BACKEND_PLAYED)), settings = TLSSettings()
-        #expect(claw_secure_server(bench.loop, 5, settings.tls) == -ENOTSUP)
+        #expect(settings.secureServer(bench.loop, 5) == -ENOTSUP)
         var facts = claw_tls_facts()
         #expect(claw_secured(bench.loop, 5, &facts) == -ENOENT)
     }
@@ -83,12 +83,12 @@ import Testing
         let server = TLSSettings(), client = TLSSettings(clientTrusting: "ca.pem")
         var facts = claw_tls_facts()
         #expect(claw_secured(bench.loop, fd, &facts) == -ENOENT)
-        #expect(claw_secure_server(bench.loop, fd, client.tls) == -EINVAL)
-        #expect(claw_secure_client(bench.loop, fd, server.tls, "localhost") == -EINVAL)
-        #expect(claw_secure_client(bench.loop, fd, client.tls, "") == -EINVAL)
-        #expect(claw_secure_server(bench.loop, 4000, server.tls) == -EBADF)
-        #expect(claw_secure_server(bench.loop, fd, server.tls) == 0)
-        #expect(claw_secure_server(bench.loop, fd, server.tls) == -EALREADY)
+        #expect(client.secureServer(bench.loop, fd) == -EINVAL)
+        #expect(server.secureClient(bench.loop, fd, "localhost") == -EINVAL)
+        #expect(client.secureClient(bench.loop, fd, "") == -EINVAL)
+        #expect(server.secureServer(bench.loop, 4000) == -EBADF)
+        #expect(server.secureServer(bench.loop, fd) == 0)
+        #expect(server.secureServer(bench.loop, fd) == -EALREADY)
         #expect(claw_handshakes(bench.loop) == 1)
         #expect(claw_secured(bench.loop, fd, &facts) == 0)
         #expect(facts.version == 0)

@@ -51,3 +51,5 @@ for index, case in enumerate(json.loads((suites / "url/urltestdata-even.json").r
         put("Path", f"wpt-{index}", case["pathname"].encode())
 for name, data in packed("yaml/yaml-test-suite-src.tar.gz"):
     put("Configuration", name, data)
+for path in sorted((suites / "h2-streams/client-streams").iterdir()):
+    put("HTTP2", path.name, path.read_bytes())

@@ -21,6 +21,8 @@ class Scenario:
     run: object
     slow_peers: bool = False
     """Whether peers of thousands of microseconds a request take part."""
+    kind: str = "plain"
+    """What a peer has to take for it (`Peer.kinds`)."""
     direct: bool = False
     """Whether the upstream is also measured without a proxy, to say what a proxy adds."""
 
@@ -30,9 +32,24 @@ def plain(connections, size, kind="plain", **options):
         return load.plain(target, kind, connections, size, target.seconds or bench.seconds, bench.cores, bench.folder,
                           bench.generator, target.warm_seconds if warm else 0)
     label = f"{size // KIB} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
+    if kind == "tls":
+        return Scenario(f"tls-{connections}", f"{connections} connections over TLS 1.3, {label} body", run, kind="tls", **options)
     if kind == "plain":
         return Scenario(f"plain-{connections}", f"{connections} connection{'s' if connections > 1 else ''}, {label} body", run, **options)
-    return Scenario(f"body-{label.replace(' ', '').lower()}", f"{label} body, {connections} connections", run, **options)
+    return Scenario(f"body-{label.replace(' ', '').lower()}", f"{label} body, {connections} connections", run, kind=kind, **options)
+
+
+def multiplexed(connections, streams, size, **options):
+    def run(target, bench, warm):
+        return load.multiplexed(target, connections, streams, size, bench.seconds, bench.cores, bench.folder, target.warm_seconds if warm else 0)
+    return Scenario(f"h2-{connections}x{streams}", f"HTTP/2, {connections} connections of {streams} requests each, {size // KIB} KiB body", run, kind="h2", **options)
+
+
+def handshakes(clients, **options):
+    def run(target, bench, warm):
+        del warm
+        return load.handshakes(target, clients, bench.seconds, bench.cores, bench.folder)
+    return Scenario("tls-new", "new connections over TLS 1.3", run, kind="tls", **options)
 
 
 def streamed(name, title, count, interval_us, burst, **options):
@@ -40,7 +57,7 @@ def streamed(name, title, count, interval_us, burst, **options):
         del warm
         bench.upstreams.pace(interval_us=interval_us, burst=burst, count=0)
         return load.streamed(target, count, bench.seconds, bench.cores, bench.folder)
-    return Scenario(name, title, run, **options)
+    return Scenario(name, title, run, kind="stream", **options)
 
 
 def first_byte(bench_count, **options):
@@ -48,7 +65,7 @@ def first_byte(bench_count, **options):
         del warm
         bench.upstreams.pace(interval_us=0, burst=1, count=2)
         return load.first_byte(target, bench_count, bench.cores, bench.folder)
-    return Scenario("first-byte", "1 connection, streamed answers", run, **options)
+    return Scenario("first-byte", "1 connection, streamed answers", run, kind="stream", **options)
 
 
 def scenarios(quick):
@@ -63,6 +80,9 @@ def scenarios(quick):
         plain(8, 4 << 20, "large"),
         streamed("sse-paced", "128 streams, 40 events/s each", 128, 25_000, 1, direct=True),
         streamed("sse-burst", "128 streams, 8 events in one write 10 times a second", 128, 100_000, 8, direct=True),
+        multiplexed(32, 32, KIB),
+        plain(64, KIB, "tls"),
+        handshakes(4),
         first_byte(200 if quick else 600, slow_peers=False, direct=True),
     ]
 
@@ -126,7 +146,7 @@ class Bench:
             self.say(f"    {target.name:<18} {trouble}")
             return
         self.results.add(scenario.name, target.name, figures)
-        shown = [f"{figures['requests_per_second']:>9,.0f}/s"] if "requests_per_second" in figures else []
+        shown = [f"{figures[name]:>9,.0f}/s" for name in ("requests_per_second", "handshakes_per_second") if name in figures]
         if "cpu_us" in figures and target.child:
             shown.append(f"{figures['cpu_us']:>9.2f} µs CPU")
         for name in ("p50_us", "p99_us", "delay_p50_us", "delay_p99_us", "first_p50_us"):
@@ -137,7 +157,9 @@ class Bench:
     def measure(self, chosen, peers, rounds=0, direct=True):
         """All rounds of the chosen scenarios over the running peers, and over the upstream itself where a scenario asks for it."""
         for scenario in chosen:
-            targets = ([self.direct()] if scenario.direct and direct else []) + list(peers)
+            targets = ([self.direct()] if scenario.direct and direct else []) + [peer for peer in peers if scenario.kind in peer.kinds]
+            if not targets:
+                continue
             for turn in range(rounds or self.rounds):
                 self.say(f"{scenario.name}: {scenario.title}, round {turn + 1}")
                 # Every round starts with another peer, so none always follows the same neighbour.
@@ -154,7 +176,7 @@ class Bench:
         """Each peer alone, and fresh for each figure: what one load leaves in the allocator must not serve the next. Time from start to the
         first answer and RSS at rest are taken at each of the starts."""
         self.upstreams.pace(interval_us=1_000_000, burst=1, count=0)
-        for peer in peers:
+        for peer in [peer for peer in peers if "plain" in peer.kinds]:
             for name, what, count in (("idle-connection", "hold", idle), ("open-stream", "streams", open_streams)):
                 try:
                     peer.child, milliseconds = process.start_peer(peer, self.cores)

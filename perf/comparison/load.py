@@ -3,6 +3,7 @@ import base64
 import json
 import pathlib
 import random
+import re
 import select
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def plain(target, kind, connections, size, seconds, cores, folder, generator, wa
         body.write_text(chat_body(size, target.model(kind)), encoding="utf-8")
 
     def run(duration):
-        command = generator.command(f"http://127.0.0.1:{target.port[kind]}", target.path(kind), connections, duration, body)
+        command = generator.command(f"{'https' if kind == 'tls' else 'http'}://127.0.0.1:{target.port[kind]}", target.path(kind), connections, duration, body)
         with cores.on(cores.load):
             child = process.Child(command, folder / "generator.log", pipe=True)
         try:
@@ -124,6 +125,62 @@ def plain(target, kind, connections, size, seconds, cores, folder, generator, wa
                       f"of {figures['requests']} requests")
     return {"requests_per_second": figures["requests"] / figures["seconds"], "p50_us": figures["p50_us"], "p99_us": figures["p99_us"],
             "max_us": figures["max_us"], "cpu_us": spent / 1000 / figures["requests"], "requests": figures["requests"]}
+
+
+def multiplexed(target, connections, streams, size, seconds, cores, folder, warm):
+    """Closed-loop requests over HTTP/2 with prior knowledge by h2load: `streams` at one time on each connection. It tells no percentiles."""
+    body = folder / f"body-{size}-{target.model('h2').replace(':', '-')}.json"
+    if not body.exists():
+        body.write_text(chat_body(size, target.model("h2")), encoding="utf-8")
+
+    def run(duration):
+        command = [which("h2load"), "-t1", f"-c{connections}", f"-m{streams}", f"-D{duration}", "-d", str(body), "-H", "content-type: application/json",
+                   "-H", "authorization: Bearer sk-perf", f"http://127.0.0.1:{target.port['h2']}{target.path('h2')}"]
+        with cores.on(cores.load):
+            child = process.Child(command, folder / "generator.log", pipe=True)
+        try:
+            text, _ = child.process.communicate(timeout=duration + 60)
+        finally:
+            child.stop()
+        found = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
+        if not found:
+            raise Trouble(f"h2load gave no figures: {text.strip()[-200:] or child.last_words()}")
+        done, succeeded, failed, errored, late = map(int, found.groups())
+        if not succeeded or failed or errored or late:
+            raise Trouble(f"{succeeded} of {done} requests succeeded, {failed} failed, {errored} errored, {late} were late")
+        return succeeded
+
+    if warm:
+        run(warm)
+        quieten(target)
+    before = target.cpu()
+    succeeded = run(seconds)
+    spent = target.cpu() - before
+    return {"requests_per_second": succeeded / seconds, "cpu_us": spent / 1000 / succeeded, "requests": succeeded}
+
+
+def handshakes(target, clients, seconds, cores, folder):
+    """New connections over TLS 1.3, each a whole handshake and nothing else, by `clients` of openssl's s_time. The client's share of a handshake is
+    about the server's, so where both have a core the rate says as much of the client; the CPU is the server's alone."""
+    command = [which("openssl"), "s_time", "-new", "-tls1_3", "-connect", f"127.0.0.1:{target.port['tls']}", "-time", str(seconds)]
+    before, begin = target.cpu(), time.monotonic()
+    with cores.on(cores.load):
+        children = [process.Child(command, folder / "generator.log", pipe=True) for _ in range(clients)]
+    count = 0
+    try:
+        for child in children:
+            text, _ = child.process.communicate(timeout=seconds + 60)
+            found = re.search(r"(\d+) connections in \d+ real seconds", text)
+            if not found or child.process.returncode:
+                raise Trouble(f"s_time gave no figures: {text.strip()[-200:] or child.last_words()}")
+            count += int(found.group(1))
+    finally:
+        for child in children:
+            child.stop()
+    took, spent = time.monotonic() - begin, target.cpu() - before
+    if not count:
+        raise Trouble("no handshake was made")
+    return {"handshakes_per_second": count / took, "cpu_us": spent / 1000 / count, "handshakes": count}
 
 
 class StreamClient:

@@ -2,6 +2,7 @@
 
 A peer has an address per *kind* of traffic, because the kinds have different upstreams: `plain` (small requests), `large` (bodies) and
 `stream` (SSE). The plain proxies listen on a port per kind; the gateways have one port and route by the model's name, as in daily use.
+Two more kinds are `plain` by another door: `h2` is HTTP/2 in clear text, `tls` HTTP/1.1 over TLS 1.3; all show the same certificate.
 """
 import os
 import pathlib
@@ -12,7 +13,8 @@ import sys
 from . import machine
 
 KINDS = ("plain", "large", "stream")
-MODELS = {kind: f"perf-{kind}" for kind in KINDS}
+DOORS = ("h2", "tls")
+MODELS = {kind: f"perf-{kind}" for kind in KINDS} | dict.fromkeys(DOORS, "perf-plain")
 CHAT = "/v1/chat/completions"
 
 
@@ -38,6 +40,16 @@ def version_in(text, pattern):
     return found.group(1) if found else "unknown"
 
 
+def certificate(folder):
+    """A certificate and its key (ECDSA P-256) for all peers, made once per run's folder; the third file has both, as HAProxy wants it."""
+    pem, key, both = folder / "perf.pem", folder / "perf.key", folder / "perf-both.pem"
+    if not both.exists():
+        subprocess.run([which("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(key), "-out", str(pem),
+                        "-days", "3650", "-subj", "/CN=perf.test", "-addext", "subjectAltName=DNS:perf.test,IP:127.0.0.1"], check=True, capture_output=True)
+        both.write_text(pem.read_text() + key.read_text())
+    return pem, key, both
+
+
 class Peer:
     """One proxy. `upstreams` maps each kind to the port of its upstream, `ports` hands out free ports, `folder` is its own."""
     name = ""
@@ -47,11 +59,14 @@ class Peer:
     seconds = 0
     """Length of its rounds where it needs longer ones than the others; 0: the run's."""
     warm_seconds = 1
+    kinds = KINDS
+    """What it is measured with."""
 
     def __init__(self, folder, upstreams, ports, venv):
-        self.folder, self.upstreams, self.venv = folder / self.name, upstreams, venv
+        self.folder, self.upstreams, self.venv = folder / self.name, upstreams | {door: upstreams["plain"] for door in DOORS}, venv
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = {kind: next(ports) for kind in KINDS}
+        self.certificate = certificate(folder)
+        self.port = {kind: next(ports) for kind in (*KINDS, *DOORS)}
         self.spare = [next(ports) for _ in range(2)]
         self.environment = dict(os.environ)
         self.patience = 10.0
@@ -82,6 +97,7 @@ class Peer:
 
 class Nginx(Peer):
     name = "nginx"
+    kinds = (*KINDS, *DOORS)
 
     def version(self):
         return version_in(output_of(which("nginx"), "-v"), r"nginx/(\S+)")
@@ -89,15 +105,16 @@ class Nginx(Peer):
     def command(self):
         # One server per kind. Answers that stream are not buffered; plain ones are, which is nginx's cheaper way. keepalive_requests are
         # raised on both sides, else every thousandth request would pay for a connection.
+        door = {"h2": " http2", "tls": " ssl"}
         servers = "".join(f"""
     upstream up_{kind} {{ server 127.0.0.1:{self.upstreams[kind]}; keepalive 4096; keepalive_requests 1000000000; keepalive_timeout 600s; }}
     server {{
-        listen 127.0.0.1:{self.port[kind]} backlog=8192;
+        listen 127.0.0.1:{self.port[kind]} backlog=8192{door.get(kind, '')};
         location / {{
             proxy_pass http://up_{kind};
             proxy_buffering {'off' if kind == 'stream' else 'on'};
         }}
-    }}""" for kind in KINDS)
+    }}""" for kind in self.kinds)
         config = self.write("nginx.conf", f"""
 daemon off; worker_processes 1; worker_rlimit_nofile 20000; error_log {self.folder}/error.log crit; pid {self.folder}/nginx.pid;
 events {{ worker_connections 19000; multi_accept on; use epoll; }}
@@ -105,6 +122,7 @@ http {{
     access_log off; server_tokens off; tcp_nodelay on; reset_timedout_connection on;
     keepalive_timeout 600s; keepalive_requests 1000000000;
     client_max_body_size 64m; client_body_buffer_size 128k;
+    ssl_certificate {self.certificate[0]}; ssl_certificate_key {self.certificate[1]}; ssl_protocols TLSv1.3;
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off; proxy_read_timeout 600s;
     client_body_temp_path {self.folder}/body; proxy_temp_path {self.folder}/proxy; fastcgi_temp_path {self.folder}/fastcgi;
     uwsgi_temp_path {self.folder}/uwsgi; scgi_temp_path {self.folder}/scgi;
@@ -116,19 +134,21 @@ http {{
 
 class HAProxy(Peer):
     name = "haproxy"
+    kinds = (*KINDS, *DOORS)
 
     def version(self):
         return version_in(output_of(which("haproxy"), "-v"), r"version (\d[\w.]*)")
 
     def command(self):
         # http-no-delay: without it a paced stream waits for up to 40 ms.
+        door = {"h2": " proto h2", "tls": f" ssl crt {self.certificate[2]} ssl-min-ver TLSv1.3"}
         sections = "".join(f"""
 frontend front_{kind}
-    bind 127.0.0.1:{self.port[kind]} backlog 8192
+    bind 127.0.0.1:{self.port[kind]} backlog 8192{door.get(kind, '')}
     default_backend back_{kind}
 backend back_{kind}
     server up 127.0.0.1:{self.upstreams[kind]}
-""" for kind in KINDS)
+""" for kind in self.kinds)
         config = self.write("haproxy.cfg", f"""
 global
     nbthread 1
@@ -151,6 +171,7 @@ defaults
 
 class Envoy(Peer):
     name, rounds_max = "envoy", 1
+    kinds = (*KINDS, "h2")
 
     def version(self):
         return version_in(output_of(self.binary(), "--version"), r"/(\d+\.\d+\.\d+)")
@@ -195,13 +216,28 @@ class Envoy(Peer):
       - lb_endpoints:
         - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {self.upstreams[kind]} }} }} }}"""
 
-        config = self.write("envoy.yaml", "static_resources:\n  listeners:" + "".join(map(listener, KINDS))
-                            + "\n  clusters:" + "".join(map(cluster, KINDS)) + "\n")
+        config = self.write("envoy.yaml", "static_resources:\n  listeners:" + "".join(map(listener, self.kinds))
+                            + "\n  clusters:" + "".join(map(cluster, self.kinds)) + "\n")
         return [self.binary(), "-c", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "critical"]
+
+
+class Nghttpx(Peer):
+    """The proxy of the nghttp2 project: HTTP/2 in, HTTP/1.1 out. Its clear-text port takes HTTP/1.1 too, by which it is seen to be up."""
+    name, kinds = "nghttpx", ("h2",)
+
+    def version(self):
+        return version_in(output_of(which("nghttpx"), "--version"), r"nghttp2/(\S+)")
+
+    def command(self):
+        self.port = dict.fromkeys(self.port, self.port["h2"])
+        return [which("nghttpx"), "--conf=/dev/null", f"--frontend=127.0.0.1,{self.port['h2']};no-tls", f"--backend=127.0.0.1,{self.upstreams['h2']}", "--workers=1",
+                "--single-process", "--single-thread", "--backlog=8192", "--errorlog-file=/dev/stderr", "--accesslog-file=", "--log-level=ERROR",
+                f"--pid-file={self.folder}/nghttpx.pid", "--frontend-http2-max-concurrent-streams=256", "--backend-keep-alive-timeout=600s"]
 
 
 class OpenClaw(Peer):
     """The gateway with its whole pipeline on: it reads the body to route by `model`, counts, and writes a log line for each request."""
+    kinds = (*KINDS, *DOORS)
     backend = ""
     binary = ""
 
@@ -213,7 +249,7 @@ class OpenClaw(Peer):
         return version_in(output_of(self.binary, "--version"), r"(\d\S*)")
 
     def command(self):
-        self.port = dict.fromkeys(KINDS, self.port["plain"])
+        self.port = dict.fromkeys((*KINDS, "h2"), self.port["plain"]) | {"tls": self.port["tls"]}
         upstreams = "".join(f"""
   {kind}:
     type: generic
@@ -236,6 +272,8 @@ server:
   idle_timeout_seconds: 600
   drain_seconds: 1
   admin: {{ listen_address: 127.0.0.1, listen_port: {self.spare[0]} }}
+  listeners:
+    - {{ name: tls, port: {self.port['tls']}, tls: {{ certificate: "{self.certificate[0]}", key: "{self.certificate[1]}", min_version: "1.3" }} }}
 logging: {{ format: json, level: info, output: file, path: "{self.folder}/requests.log" }}
 upstreams:{upstreams}
 routes:{routes}
@@ -310,7 +348,7 @@ class LiteLLM(Peer):
                 "--num_workers", "1", "--telemetry", "False"]
 
 
-ALL = (OpenClawEpoll, OpenClawRing, Nginx, HAProxy, Envoy, TensorZero, LiteLLM)
+ALL = (OpenClawEpoll, OpenClawRing, Nginx, HAProxy, Envoy, Nghttpx, TensorZero, LiteLLM)
 
 
 class Environment:

@@ -17,7 +17,7 @@ typedef struct claw_h2_options {
     uint32_t stream_window, connection_window;  // receive windows, ≤ 2^31-1
     uint32_t resets_max;             // streams that ended by a reset (theirs or ours) before the answer's head: budget …
     uint32_t resets_per_second;      // … which refills at this rate (needs claw_h2_clock)
-    uint32_t control_max;            // SETTINGS, PING, PRIORITY, WINDOW_UPDATE on nothing, empty DATA, unknown frames: the same
+    uint32_t control_max;            // SETTINGS, PING, GOAWAY, PRIORITY, empty DATA, unknown frames, frames on nothing, WINDOW_UPDATE beyond two a DATA frame sent: the same
     uint32_t control_per_second;
     uint32_t continuations_max;      // CONTINUATION frames of one header block
     uint32_t output_bytes_max;       // control bytes waiting to be produced; beyond: the connection ends
@@ -36,7 +36,8 @@ enum {
     CLAW_H2_DATA = 2,      // bytes/length: payload, in the fed bytes; claw_h2_consume gives the window back
     CLAW_H2_TRAILERS = 3,  // bytes/length: "name: value\r\n"… ; END follows
     CLAW_H2_END = 4,       // the peer ended its side of the stream
-    CLAW_H2_RESET = 5,     // the stream is over before both sides ended: error = RFC 9113 §7 code; by whom: flags & CLAW_H2_OURS
+    CLAW_H2_RESET = 5,     // the stream is over before both sides ended: error = RFC 9113 §7 code; by whom: flags & CLAW_H2_OURS.
+                           // None after the caller's own claw_h2_reset or claw_h2_enough, and the stream's user is forgotten after it
     CLAW_H2_GOAWAY = 6,    // the peer goes away: stream = last id it will serve, error = its code
     CLAW_H2_PONG = 7,      // the answer to claw_h2_ping
     CLAW_H2_INTERIM = 8    // client: a 1xx head, as HEAD
@@ -55,7 +56,7 @@ typedef struct claw_h2_event {
 } claw_h2_event;
 
 /// Takes received bytes, all of them. 0, or < 0 when the connection is over: what claw_h2_produce still gives (GOAWAY) is to be sent, then it is
-/// to be closed; claw_h2_blame says why. Events are to be pulled with claw_h2_next right after; they and what they point to are valid until the next
+/// to be closed; claw_h2_blame says why; the streams go with it, no RESET tells so. Events are to be pulled with claw_h2_next right after; they and what they point to are valid until the next
 /// call of claw_h2_feed on any session of this thread, or until the fed bytes go.
 ///
 /// Request text (server): "METHOD target HTTP/1.1\r\nhost: authority\r\n" + fields in order, names in lower case, one `cookie` line (RFC 9113 §8.2.3)
@@ -96,6 +97,7 @@ typedef struct claw_h2_piece {
     uint32_t ends, reserved;
 } claw_h2_piece;
 /// Produces up to `capacity` pieces and, roughly, up to `budget` bytes; streams take turns frame by frame. 0: nothing to send now.
+/// capacity ≥ 2; the budget may be exceeded by one frame (16 KiB). A stream that ends with its head gives a piece of length 0 behind that head.
 int32_t claw_h2_produce(claw_h2 *h2, size_t budget, claw_h2_piece *pieces, int32_t capacity);
 int32_t claw_h2_wants_write(const claw_h2 *h2);
 
@@ -107,4 +109,7 @@ int32_t claw_h2_is_over(const claw_h2 *h2);
 const char *claw_h2_blame(const claw_h2 *h2);
 /// RFC 9113 §7 code sent with it.
 uint32_t claw_h2_blame_code(const claw_h2 *h2);
+/// Streams that no event tells of: refused above streams_max or after the final GOAWAY; and messages refused as malformed.
+uint32_t claw_h2_refused(const claw_h2 *h2);
+uint32_t claw_h2_malformed(const claw_h2 *h2);
 #endif

@@ -123,7 +123,8 @@ int32_t claw_receive(claw_loop *loop, int32_t fd, uint32_t mode);
 /// Reads at most length bytes into memory of the caller. > 0 bytes, 0 end, -EAGAIN none now, < 0 error.
 int64_t claw_recv(claw_loop *loop, int32_t fd, void *into, size_t length);
 /// Asks to be told of bytes only when at least this many are there (SO_RCVLOWAT; 1: as usual): a large body then costs few wake-ups. The end of
-/// the stream, an error, or a full receive buffer is told all the same. Nothing on played loops.
+/// the stream, an error, or a full receive buffer is told all the same. Nothing on played loops. A secure socket may tell of fewer, by
+/// up to one record.
 int32_t claw_receive_at_least(claw_loop *loop, int32_t fd, uint32_t bytes);
 /// Sends slices (borrows, count ≤ 64) without blocking. Returns bytes taken (may be fewer than all; then
 /// WRITABLE follows) or -EAGAIN (WRITABLE follows) or another negated errno (-EPIPE, -ECONNRESET). Never raises SIGPIPE.

@@ -31,6 +31,7 @@ public final class Gateway: @unchecked Sendable {
         var rejected = 0
         var lastError: String?
         var overflowLogged = false
+        var certificates = CertificateWatch()
     }
     let plans = Mutex(Plans())
     public let events: @Sendable (Logging.Level, String) -> Void
@@ -137,15 +138,45 @@ public final class Gateway: @unchecked Sendable {
             let old = plans.owners[plans.owners.count - 1].configuration
             let fixed = Self.fixedAtStart(old, configuration)
             if !fixed.isEmpty { return "\(fixed.joined(separator: ", ")) can only change with a restart" }
-            do {
-                let owner = try PlanOwner(configuration, serial: plans.serial + 1, workers: workerCount, registry: registry)
-                plans.serial += 1
-                plans.reloads += 1
-                plans.lastError = nil
-                plans.owners.append(owner)
-                claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
-                return nil
-            } catch { return "\(error)" }
+            return compile(configuration, &plans)
+        }
+    }
+
+    /// Makes a plan and puts it in force; says why not.
+    private func compile(_ configuration: Configuration, _ plans: inout Plans) -> String? {
+        do throws(PlanFailure) {
+            let owner = try PlanOwner(configuration, serial: plans.serial + 1, workers: workerCount, registry: registry)
+            plans.serial += 1
+            plans.reloads += 1
+            plans.lastError = nil
+            plans.owners.append(owner)
+            claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
+            return nil
+        } catch { return "\(error)" }
+    }
+
+    /// Looks, at most once a second, whether certificates, keys or authorities in force were replaced, and compiles the same configuration anew when
+    /// two looks agree on what is there. Connections keep what they began with; a pair that is no good changes nothing.
+    public func lookAtCertificates() {
+        enum Outcome { case nothing, inForce([String]), refused(String) }
+        let now = claw_monotonic_ns()
+        let outcome = plans.withLock { (plans: inout Plans) -> Outcome in
+            guard plans.certificates.isDue(now) else { return .nothing }
+            let owner = plans.owners[plans.owners.count - 1]
+            guard let files = plans.certificates.look(CertificateFiles(owner.configuration), inForce: owner.files, now: now) else { return .nothing }
+            let changed = files.changes(since: owner.files)
+            guard let problem = compile(owner.configuration, &plans) else { return .inForce(changed) }
+            plans.certificates.refuse(files)
+            plans.rejected += 1
+            plans.lastError = problem
+            return .refused(problem)
+        }
+        switch outcome {
+        case .nothing: break
+        case .inForce(let changed):
+            wakeWorkers()
+            events(.info, "changed certificates are in force: \(changed.joined(separator: ", "))")
+        case .refused(let problem): events(.error, "changed certificates refused, those in force stay: \(problem)")
         }
     }
 

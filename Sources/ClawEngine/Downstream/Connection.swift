@@ -88,6 +88,11 @@ struct PeerAddress {
     var low: UInt64 = 0
 
     init() {}
+    init(family: UInt8, high: UInt64, low: UInt64) {
+        self.family = family
+        self.high = high
+        self.low = low
+    }
     init(fd: Int32) {
         var address = claw_address()
         guard claw_peer_address(fd, &address) == 0 else { return }

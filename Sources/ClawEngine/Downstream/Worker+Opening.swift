@@ -53,16 +53,21 @@ extension Worker {
         guard let memory = connection.pointee.heldMemory else { return }
         while true {
             let held = Int(connection.pointee.heldLength)
-            switch ProxyHeader.read(UnsafeRawBufferPointer(start: memory, count: held)) {
-            case .complete(let header):
-                if let source = header.source { connection.pointee.peer = PeerAddress(source) }
+            switch ProxyHeader.parse(UnsafeRawBufferPointer(start: memory, count: held)) {
+            case .complete(_, let source):
+                switch source {
+                case .own: break
+                case .ipv4(let address, _): connection.pointee.peer = PeerAddress(family: 4, high: 0, low: UInt64(address))
+                case .ipv6(let high, let low, _): connection.pointee.peer = PeerAddress(family: 6, high: high, low: low)
+                case .unix: connection.pointee.peer = PeerAddress()
+                }
                 dropHeld(index)
                 return introduced(index)
             case .refused:
                 metrics.add(.refused, RefusalLabel.proxyHeader.rawValue)
                 return close(index, reset: true)
-            case .needMore(let wanted):
-                let n = claw_recv(loop, connection.pointee.fd, memory + held, min(wanted, ProxyHeader.bytesMax - held))
+            case .needMore:
+                let n = claw_recv(loop, connection.pointee.fd, memory + held, min(Self.missing(memory, held), ProxyHeader.bytesMax - held))
                 if n == -Int64(EAGAIN) { return }
                 if n <= 0 {
                     if held > 0 { metrics.add(.refused, RefusalLabel.proxyHeader.rawValue) }
@@ -71,6 +76,15 @@ extension Worker {
                 connection.pointee.heldLength += UInt32(n)
             }
         }
+    }
+
+    /// How many bytes a header that begins so has at least still to come. The shortest one has 15 ("PROXY UNKNOWN"), a line then ends at any byte, and
+    /// version 2 says its length in its first 16.
+    private static func missing(_ memory: UnsafePointer<UInt8>, _ held: Int) -> Int {
+        if held < 15 { return 15 - held }
+        if memory[0] == 0x50 { return 1 }
+        if held < 16 { return 1 }
+        return max(1, 16 + (Int(memory[14]) << 8 | Int(memory[15])) - held)
     }
 
     /// The handshake has ended, well or not.
@@ -145,12 +159,3 @@ extension Worker {
         return base[0] == 0x50 && listener.pointee.takesHTTP2 && connection.pointee.heldLength >= 4 && base[1] == 0x52 && base[2] == 0x49 && base[3] == 0x20
     }
 }
-
-// TEMPORARY until ClawWire has it.
-struct ProxyHeader {
-    static let bytesMax = 1024
-    var source: PeerAddress?
-    enum Progress { case needMore(Int), complete(ProxyHeader), refused }
-    static func read(_ bytes: UnsafeRawBufferPointer) -> Progress { .refused }
-}
-extension PeerAddress { init(_ other: PeerAddress) { self = other } }

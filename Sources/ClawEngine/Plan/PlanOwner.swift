@@ -12,12 +12,15 @@ public struct PlanFailure: Error, CustomStringConvertible {
 final class PlanOwner: @unchecked Sendable {
     let ref: PlanRef
     let configuration: Configuration
+    /// The files it was compiled from.
+    let files: CertificateFiles
     private let memory: PlanMemory
     /// Objects the plan points to without counting.
     private let retained: [AnyObject]
     private let workers: Int
 
     init(_ configuration: Configuration, serial: UInt32, workers: Int, registry: Registry) throws(PlanFailure) {
+        files = CertificateFiles(configuration)
         let memory = PlanMemory()
         var compiler = PlanCompiler(configuration: configuration, memory: memory, registry: registry)
         let upstreams = try compiler.upstreams()

@@ -299,9 +299,12 @@ extension Worker {
             answerComplete(index, reusable: true)
         case CLAW_H2_RESET:
             leaveSession(index, error: nil)
-            // REFUSED_STREAM promises that nothing was done with the request (RFC 9113 §8.7).
-            if event.error == StreamError.refusedStream, exchange.pointee.state == .attempting { return attemptFailed(index, .upstreamPending) }
-            attemptFailed(index, exchange.pointee.state == .attempting ? .upstreamReset : .upstreamTruncated)
+            guard exchange.pointee.state == .attempting else { return attemptFailed(index, .upstreamTruncated) }
+            // REFUSED_STREAM promises that nothing was done with the request (RFC 9113 §8.7): once more on another connection, as if nothing had happened.
+            guard event.error == StreamError.refusedStream else { return attemptFailed(index, .upstreamReset) }
+            if exchange.pointee.staleRetryUsed || (exchange.pointee.streamsBody && exchange.pointee.uploadedAny) { return attemptFailed(index, .upstreamPending) }
+            exchange.pointee.staleRetryUsed = true
+            startDirect(index, fresh: true)
         default: break
         }
     }
