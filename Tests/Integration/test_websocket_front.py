@@ -175,6 +175,12 @@ def test_a_protocol_that_is_not_allowed_is_a_501(gateway, served, protocol, stat
     assert not server.requests
 
 
+def test_the_gateways_own_answers_do_not_open_a_tunnel(gateway, served):
+    with Session(gateway(model=served(echo).url)) as session:
+        stream = session.connect("/v1/models")
+        assert session.head(stream)[":status"] != "200" or "x-openclaw-upstream" in session.head(stream)
+
+
 @pytest.mark.parametrize("answer,status", [
     (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", "403"), (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "502")])
 def test_a_refused_handshake_on_a_stream_is_an_answer_and_never_a_2xx(gateway, scripted, answer, status):
