@@ -1,9 +1,10 @@
 // What the files of claw_h2 share: a session, its streams, and the scratch memory of a thread.
 //
-// nghttp2 keeps the protocol's state (streams, windows, HPACK). Around it: claw_h2.c takes bytes frame by frame and turns callbacks into events,
-// claw_h2_guard.c looks at every frame before nghttp2 does, claw_h2_head.c writes and checks heads as text, claw_h2_send.c turns orders into
-// frames, claw_h2_produce.c takes them out. Inside a callback of nghttp2 nothing ends the connection: what is wrong is noted (h2_doom) and carried
-// out between two frames, because ending a session inside a callback is where nghttp2 had its assertion failures (CVE-2026-27135).
+// nghttp2 keeps the protocol's state (streams, windows, HPACK). Around it: claw_h2.c has the session's life and its events, claw_h2_feed.c takes bytes
+// frame by frame and turns callbacks into events, claw_h2_guard.c looks at every frame before nghttp2 does, claw_h2_head.c writes heads as text and
+// checks them (claw_h2_fields.c: what of), claw_h2_send.c turns orders into frames, claw_h2_produce.c takes them out. Inside a callback of nghttp2
+// nothing ends the connection: what is wrong is noted (h2_doom) and carried out between two frames, because ending a session inside a callback is
+// where nghttp2 had its assertion failures (CVE-2026-27135).
 #ifndef CLAW_H2_INSIDE_H
 #define CLAW_H2_INSIDE_H
 #include "claw_h2.h"
@@ -150,6 +151,12 @@ void h2_refuse(claw_h2 *h2, uint32_t id);
 void h2_give_back(claw_h2 *h2, h2_stream *stream, size_t bytes);
 /// Ends the connection between frames: GOAWAY, and everything that goes with it is written down for claw_h2_produce.
 int32_t h2_conclude(claw_h2 *h2);
+
+/// Drops what was not pulled and gives back what it held.
+void h2_scratch_clear(void);
+
+// claw_h2_feed.c
+void h2_set_received(nghttp2_session_callbacks *callbacks);
 
 // claw_h2_guard.c
 void h2_budget_start(h2_budget *budget, uint32_t max, uint32_t per_second);

@@ -1,7 +1,6 @@
-// Sockets under TLS. OpenSSL reads and writes the descriptor through a BIO of ours that knows what the loop knows: after a read that
-// came back short the kernel holds nothing more, so OpenSSL's look for the next record costs no system call, and an idle connection
-// keeps no buffers. A record in the sending direction is made of all that one claw_send offers, up to 16 KiB: every record costs a
-// header, a tag and its set-up, and a stream's events are small.
+// Sockets under TLS: the handshake, what is received and what is sent. A record in the sending direction is made of all that one
+// claw_send offers, up to 16 KiB: every record costs a header, a tag and its set-up, and a stream's events are small. An idle
+// connection keeps no buffers.
 //
 // Measured with OpenSSL 3.0.19: an idle server's end holds 15 KiB, one that has not heard a byte yet 9 KiB, one in the middle of its
 // handshake up to 73 KiB (claw_handshakes is there to be bounded). A message of 64 bytes in and one out cost 14,700 instructions and
@@ -27,135 +26,6 @@ enum { RECORD_MAX = 16384, HELD_MAX = 17 << 10, SEND_MAX = 256 << 10, EARLY_MAX 
 enum { STEPS_PER_TURN = 16, STEPS_NS = 2000000 };
 /// Within one call, so that a peer that sends nothing but empty records can't hold the loop.
 enum { RAW_READS_PER_CALL = 64, READS_PER_WAIT = 4 };
-enum { PEEK_SETTLED = 255 };
-
-// ---- the kernel's side -----------------------------------------------------------------------
-
-static void wait_writable(claw_secure *c) {
-    claw_socket *s = &c->loop->sockets[c->fd];
-    s->flags = (uint16_t)((s->flags | CLAW_SOCKET_WANTS_WRITE) & ~CLAW_SOCKET_WRITABLE);
-    if (c->loop->backend_id == CLAW_BACKEND_URING) claw_ready(c->loop, c->fd);
-}
-
-/// Bytes, 0 at the end, -EAGAIN, or another negated errno.
-static int64_t raw_receive(claw_secure *c, void *into, size_t length) {
-    const claw_socket *s = &c->loop->sockets[c->fd];
-    if (c->early_offset < c->early_length) {
-        size_t left = c->early_length - c->early_offset, n = left < length ? left : length;
-        memcpy(into, c->early + c->early_offset, n);
-        c->early_offset += (uint32_t)n;
-        if (n == left) {
-            free(c->early);
-            c->early = NULL;
-            c->early_offset = c->early_length = 0;
-        }
-        return (int64_t)n;
-    }
-    if (c->raw_end) return -c->raw_error;
-    struct claw_secures *all = c->loop->secures;
-    if (!c->raw || all->raw_reads_left == 0) return -EAGAIN;
-    all->raw_reads_left--;
-    ssize_t n;
-    do n = recv(c->fd, into, length, MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) {
-        if ((size_t)n < length && !(s->flags & (CLAW_SOCKET_ENDING | CLAW_SOCKET_FAILED))) c->raw = false;
-        return n;
-    }
-    int error = n == 0 ? s->error : errno;
-    c->raw = false;
-    if (error == EAGAIN || error == EWOULDBLOCK) return -EAGAIN;
-    c->raw_end = true;
-    c->raw_error = error;
-    return -error;
-}
-
-/// What the first bytes are. They are few and come once; TLS begins with 22, so a method's first letter settles nearly all.
-enum { BYTES_TLS, BYTES_HTTP, BYTES_UNCLEAR };
-static int bytes_are(const uint8_t *bytes, size_t count) {
-    static const char *const methods[] = { "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ", "PRI * " };
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        size_t length = strlen(methods[i]);
-        if (memcmp(bytes, methods[i], count < length ? count : length) == 0) return count < length ? BYTES_UNCLEAR : BYTES_HTTP;
-    }
-    return BYTES_TLS;
-}
-
-/// Looks at the connection's first bytes before OpenSSL does. False: they are not (or not yet) for OpenSSL.
-static bool peek(claw_secure *c, const uint8_t *bytes, size_t count) {
-    size_t take = sizeof c->first - c->peeked < count ? sizeof c->first - c->peeked : count;
-    memcpy(c->first + c->peeked, bytes, take);
-    int are = bytes_are(c->first, c->peeked + take);
-    bool kept_back = c->peeked > 0;
-    c->peeked = are == BYTES_UNCLEAR ? (uint8_t)(c->peeked + take) : PEEK_SETTLED;
-    if (are == BYTES_HTTP) c->state = CLAW_SECURE_CLEAR;
-    if (are == BYTES_TLS && !kept_back) return true;
-    if (are == BYTES_TLS) c->reason = "neither TLS nor HTTP";
-    return false;
-}
-
-static int bio_read(BIO *bio, char *into, int length) {
-    claw_secure *c = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    if (length <= 0) return 0;
-    int64_t n = raw_receive(c, into, (size_t)length);
-    while (n > 0 && c->peeked != PEEK_SETTLED && !peek(c, (const uint8_t *)into, (size_t)n)) {
-        if (c->peeked == PEEK_SETTLED) return -1;
-        n = raw_receive(c, into, (size_t)length);
-    }
-    if (n > 0) return (int)n;
-    if (n == -EAGAIN) BIO_set_retry_read(bio);
-    return n == 0 ? 0 : -1;
-}
-
-static int bio_write(BIO *bio, const char *from, int length) {
-    claw_secure *c = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    if (length <= 0) return 0;
-    ssize_t n = -1;
-    int error = EAGAIN;
-    if (!c->full) {
-        do n = send(c->fd, from, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
-        while (n < 0 && errno == EINTR);
-        error = n < 0 ? errno : 0;
-    }
-    if (n < length) c->full = true;
-    if (n >= 0) return (int)n;
-    if (error == EAGAIN || error == EWOULDBLOCK) BIO_set_retry_write(bio);
-    else c->write_error = error;
-    return -1;
-}
-
-/// Never says EOF: OpenSSL would answer an end without close_notify with an alert and refuse to write from then on.
-static long bio_control(BIO *bio, int command, long number, void *pointer) {
-    (void)bio; (void)number; (void)pointer;
-    return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DUP;
-}
-
-static pthread_once_t bio_once = PTHREAD_ONCE_INIT;
-static BIO_METHOD *bio_method;
-
-static void bio_begin(void) {
-    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "claw socket");
-    if (bio_method == NULL) return;
-    BIO_meth_set_read(bio_method, bio_read);
-    BIO_meth_set_write(bio_method, bio_write);
-    BIO_meth_set_ctrl(bio_method, bio_control);
-}
-
-static bool bio_attach(claw_secure *c) {
-    // The kernel's TLS works through OpenSSL's own BIO alone. That one reads once more to hear EAGAIN, doesn't look for HTTP as closely
-    // as we do, and may raise SIGPIPE, which the program ignores.
-    if (c->tls->kernel && c->early_length == 0) return SSL_set_fd(c->ssl, c->fd) == 1;
-    pthread_once(&bio_once, bio_begin);
-    BIO *bio = bio_method == NULL ? NULL : BIO_new(bio_method);
-    if (bio == NULL) return false;
-    BIO_set_data(bio, c);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(c->ssl, bio, bio);
-    c->own_bio = true;
-    return true;
-}
 
 // ---- beginning and ending --------------------------------------------------------------------
 
@@ -229,8 +99,8 @@ static int32_t begin(claw_loop *loop, int32_t fd, claw_tls *tls, bool server, co
     if (c == NULL) return -ENOMEM;
     ERR_clear_error();
     claw_tls_retain(tls);
-    *c = (claw_secure){ .ssl = SSL_new(tls->contexts[0]), .tls = tls, .loop = loop, .fd = fd, .peeked = server ? 0 : PEEK_SETTLED };
-    if (c->ssl == NULL || SSL_set_app_data(c->ssl, c) != 1 || !early_keep(c, early, early_length) || !bio_attach(c)) {
+    *c = (claw_secure){ .ssl = SSL_new(tls->contexts[0]), .tls = tls, .loop = loop, .fd = fd };
+    if (c->ssl == NULL || SSL_set_app_data(c->ssl, c) != 1 || !early_keep(c, early, early_length) || !claw_wire_attach(c)) {
         record_free(c);
         ERR_clear_error();
         return -ENOMEM;
@@ -326,7 +196,7 @@ int32_t claw_secure_shutdown_send(claw_loop *loop, int32_t fd) {
     if (c->state == CLAW_SECURE_SHAKING) return -ENOTCONN;
     if (say_goodbye(c)) return claw_socket_shutdown_send(loop, fd);
     c->ending = true;
-    wait_writable(c);
+    claw_wire_wait_writable(c);
     return 0;
 }
 
@@ -378,7 +248,7 @@ static void shaken(claw_secure *c, claw_socket *s, claw_batch *batch, int32_t re
     // What of the request is there is taken in now: closing over unread bytes would reset the answer away.
     c->raw = true;
     enter(c);
-    while (raw_receive(c, c->loop->secures->gathered, RECORD_MAX) > 0) {}
+    while (claw_wire_receive(c, c->loop->secures->gathered, RECORD_MAX) > 0) {}
 }
 
 /// Whether there is a step to make, and time for it in this turn.
@@ -407,7 +277,7 @@ static void shake(claw_secure *c, claw_socket *s, claw_batch *batch) {
     if (error == SSL_ERROR_NONE) {
         shaken(c, s, batch, claw_secure_check(c));
     } else if (error == SSL_ERROR_WANT_WRITE) {
-        wait_writable(c);
+        claw_wire_wait_writable(c);
     } else if (error == SSL_ERROR_WANT_READ) {
         if (!c->own_bio) c->raw = false;
         if (!c->raw) return;
@@ -461,7 +331,7 @@ static int64_t take(claw_secure *c, uint8_t *into, size_t length) {
             break;
         } else if (error == SSL_ERROR_WANT_WRITE) {
             c->reader_writes = true;
-            wait_writable(c);
+            claw_wire_wait_writable(c);
         } else {
             if (error == SSL_ERROR_SYSCALL && !c->own_bio) c->raw_error = errno;
             read_ended(c, error);
@@ -597,7 +467,7 @@ static int32_t not_sent(claw_secure *c, int result, size_t length) {
     c->sender_waits = true;
     if (error == SSL_ERROR_WANT_WRITE) {
         c->pending = (uint32_t)length;
-        wait_writable(c);
+        claw_wire_wait_writable(c);
     } else if (error == SSL_ERROR_WANT_READ) {
         c->sender_reads = true;
         if (c->loop->backend_id == CLAW_BACKEND_URING) claw_ready(c->loop, c->fd);

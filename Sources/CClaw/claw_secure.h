@@ -130,6 +130,14 @@ void claw_secure_destroy(claw_loop *loop);
 /// Whether the kernel is to be asked for bytes (or the end) of this socket.
 bool claw_secure_wants_read(claw_loop *loop, const claw_socket *s, int32_t fd);
 
+// ---- between OpenSSL and the descriptor (claw_secure_wire.c)
+/// Gives the SSL its BIO.
+bool claw_wire_attach(claw_secure *c);
+/// Bytes, 0 at the end, -EAGAIN, or another negated errno.
+int64_t claw_wire_receive(claw_secure *c, void *into, size_t length);
+/// Asks to be told of room to write.
+void claw_wire_wait_writable(claw_secure *c);
+
 // ---- what is known of the peer (claw_secure_facts.c)
 /// Takes subject and names of a verified peer over into the record.
 void claw_secure_facts_take(claw_secure *c);

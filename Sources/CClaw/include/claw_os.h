@@ -48,6 +48,9 @@ int32_t claw_random(void *into, size_t length);
 /// Own process: resident bytes, virtual bytes, user+system CPU ns, open descriptors, soft descriptor limit, start time (s since epoch).
 typedef struct claw_process { uint64_t resident, virtual_bytes, cpu_user_ns, cpu_system_ns, descriptors, descriptors_max, threads; double start_time; } claw_process;
 int32_t claw_process_read(claw_process *out);
+/// Lets go of the program text this process has touched (madvise; what is needed again comes back from the page cache): for a process that will only
+/// wait from now on. Returns the bytes of mappings let go.
+int64_t claw_forget_text(void);
 /// Raises the soft descriptor limit to the hard one; returns the new limit.
 int64_t claw_descriptors_raise(void);
 
