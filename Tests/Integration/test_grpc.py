@@ -63,7 +63,7 @@ class Service(grpc.GenericRpcHandler):
     def Metadata(self, message, context):
         context.send_initial_metadata((("x-initial", "i"), ("x-initial-bin", b"\xfe\0")))
         context.set_trailing_metadata((("x-trailing", "t"),))
-        return repr(sorted(pair for pair in context.invocation_metadata() if pair[0].startswith("x-mine"))).encode()
+        return repr(sorted(tuple(pair) for pair in context.invocation_metadata() if pair[0].startswith("x-mine"))).encode()
 
 
 @pytest.fixture(scope="module")
