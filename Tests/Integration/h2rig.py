@@ -307,7 +307,7 @@ def stand_ins(authority):
 
 
 @pytest.fixture
-def door(request, transport, authority, trust, doors, stand_ins):
+def door(gateway, transport, authority, trust, doors, stand_ins):
     """Makes a way in: `door(plain=recorder.url, http2={…}, server={…})`; further words as for `gateway`."""
     if STAND_IN and shutil.which(STAND_IN):
         def stand_in(plain=None, http2=None, server=None, model=None, **_):
@@ -322,7 +322,6 @@ def door(request, transport, authority, trust, doors, stand_ins):
                 doors[key] = Door(one, Target(one.ports[transport == "tls"], trust if transport == "tls" else None))
             return doors[key]
         return stand_in
-    gateway = request.getfixturevalue("gateway")
 
     def make(http2=None, server=None, raw=None, **pieces):
         server = dict(raw["server"] if raw else server or {})
