@@ -6,7 +6,6 @@ closed) as the outcome says, and another client on another connection is served 
 """
 import os
 import re
-import shutil
 import socket
 import ssl
 import struct
@@ -307,22 +306,23 @@ def stand_ins(authority):
 
 
 @pytest.fixture
-def door(gateway, transport, authority, trust, doors, stand_ins):
-    """Makes a way in: `door(plain=recorder.url, http2={…}, server={…})`; further words as for `gateway`."""
-    if STAND_IN and shutil.which(STAND_IN):
-        def stand_in(plain=None, http2=None, server=None, model=None, **_):
-            if http2 or server:
-                pytest.skip(f"{STAND_IN} has other settings")
-            upstream = int((plain or model).rsplit(":", 1)[1])
-            if upstream not in stand_ins:
-                stand_ins[upstream] = StandIn(upstream, *authority.issue("localhost"))
-            one = stand_ins[upstream]
-            key = (upstream, transport)
-            if key not in doors:
-                doors[key] = Door(one, Target(one.ports[transport == "tls"], trust if transport == "tls" else None))
-            return doors[key]
-        return stand_in
+def stand_in(transport, authority, trust, doors, stand_ins):
+    def make(plain=None, http2=None, server=None, model=None, **_):
+        if http2 or server:
+            pytest.skip(f"{STAND_IN} has other settings")
+        upstream = int((plain or model).rsplit(":", 1)[1])
+        if upstream not in stand_ins:
+            stand_ins[upstream] = StandIn(upstream, *authority.issue("localhost"))
+        one = stand_ins[upstream]
+        if (upstream, transport) not in doors:
+            doors[upstream, transport] = Door(one, Target(one.ports[transport == "tls"], trust if transport == "tls" else None))
+        return doors[upstream, transport]
 
+    return make
+
+
+@pytest.fixture
+def gateway_door(gateway, transport, authority, trust, doors):
     def make(http2=None, server=None, raw=None, **pieces):
         server = dict(raw["server"] if raw else server or {})
         if http2:
@@ -336,6 +336,17 @@ def door(gateway, transport, authority, trust, doors, stand_ins):
         return doors[one.port]
 
     return make
+
+
+if STAND_IN:
+    @pytest.fixture
+    def door(stand_in):
+        return stand_in
+else:
+    @pytest.fixture
+    def door(gateway_door):
+        """Makes a way in: `door(plain=recorder.url, http2={…}, server={…})`; further words as for `gateway`."""
+        return gateway_door
 
 
 @pytest.fixture
