@@ -46,7 +46,8 @@ class Target:
         sock.connect((self.host, self.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls:
-            sock = self.tls.wrap_socket(sock, server_hostname="localhost")
+            # An end without close_notify is no end: it counts as a reset.
+            sock = self.tls.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
             assert sock.selected_alpn_protocol() == "h2", f"ALPN chose {sock.selected_alpn_protocol()}"
         return sock
 

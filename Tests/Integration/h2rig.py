@@ -6,7 +6,6 @@ closed) as the outcome says, and another client on another connection is served 
 """
 import os
 import re
-import shutil
 import socket
 import ssl
 import struct
@@ -243,7 +242,7 @@ class Door:
 
     def metrics(self):
         from wire import ask, request
-        return ask(self.gateway.admin_port, request("GET", "/metrics"), "GET").body.decode()
+        return ask(self.gateway.admin_port, request("GET", "/metrics", host="127.0.0.1"), "GET").body.decode()
 
     def refused(self, reason):
         return self.metric("openclaw_refused_total", reason=reason)
@@ -280,7 +279,7 @@ class StandIn:
         StandIn.made += 1
         self.ports = [first, first + 1]
         self.process = subprocess.Popen(
-            ["nghttpx", f"-f127.0.0.1,{self.ports[0]};no-tls", f"-f127.0.0.1,{self.ports[1]}", f"-b127.0.0.1,{upstream}", "--errorlog-file=/dev/null", "-LFATAL", str(key), str(certificate)],
+            ["nghttpx", "--conf=/dev/null", f"-f127.0.0.1,{self.ports[0]};no-tls", f"-f127.0.0.1,{self.ports[1]}", f"-b127.0.0.1,{upstream}", "--errorlog-file=/dev/null", "-LFATAL", str(key), str(certificate)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._listens, "nghttpx listens")
 
@@ -307,23 +306,23 @@ def stand_ins(authority):
 
 
 @pytest.fixture
-def door(request, transport, authority, trust, doors, stand_ins):
-    """Makes a way in: `door(plain=recorder.url, http2={…}, server={…})`; further words as for `gateway`."""
-    if STAND_IN and shutil.which(STAND_IN):
-        def stand_in(plain=None, http2=None, server=None, model=None, **_):
-            if http2 or server:
-                pytest.skip(f"{STAND_IN} has other settings")
-            upstream = int((plain or model).rsplit(":", 1)[1])
-            if upstream not in stand_ins:
-                stand_ins[upstream] = StandIn(upstream, *authority.issue("localhost"))
-            one = stand_ins[upstream]
-            key = (upstream, transport)
-            if key not in doors:
-                doors[key] = Door(one, Target(one.ports[transport == "tls"], trust if transport == "tls" else None))
-            return doors[key]
-        return stand_in
-    gateway = request.getfixturevalue("gateway")
+def stand_in(transport, authority, trust, doors, stand_ins):
+    def make(plain=None, http2=None, server=None, model=None, **_):
+        if http2 or server:
+            pytest.skip(f"{STAND_IN} has other settings")
+        upstream = int((plain or model).rsplit(":", 1)[1])
+        if upstream not in stand_ins:
+            stand_ins[upstream] = StandIn(upstream, *authority.issue("localhost"))
+        one = stand_ins[upstream]
+        if (upstream, transport) not in doors:
+            doors[upstream, transport] = Door(one, Target(one.ports[transport == "tls"], trust if transport == "tls" else None))
+        return doors[upstream, transport]
 
+    return make
+
+
+@pytest.fixture
+def gateway_door(gateway, transport, authority, trust, doors):
     def make(http2=None, server=None, raw=None, **pieces):
         server = dict(raw["server"] if raw else server or {})
         if http2:
@@ -337,6 +336,17 @@ def door(request, transport, authority, trust, doors, stand_ins):
         return doors[one.port]
 
     return make
+
+
+if STAND_IN:
+    @pytest.fixture
+    def door(stand_in):
+        return stand_in
+else:
+    @pytest.fixture
+    def door(gateway_door):
+        """Makes a way in: `door(plain=recorder.url, http2={…}, server={…})`; further words as for `gateway`."""
+        return gateway_door
 
 
 @pytest.fixture

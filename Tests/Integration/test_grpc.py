@@ -63,7 +63,7 @@ class Service(grpc.GenericRpcHandler):
     def Metadata(self, message, context):
         context.send_initial_metadata((("x-initial", "i"), ("x-initial-bin", b"\xfe\0")))
         context.set_trailing_metadata((("x-trailing", "t"),))
-        return repr(sorted(pair for pair in context.invocation_metadata() if pair[0].startswith("x-mine"))).encode()
+        return repr(sorted(tuple(pair) for pair in context.invocation_metadata() if pair[0].startswith("x-mine"))).encode()
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,8 @@ def service(server):
 
 
 @pytest.fixture
-def through(door, service, request):
+def through(door, service, gateway):
     """The gateway in front of the service."""
-    gateway = request.getfixturevalue("gateway")
     configuration = gateway.configuration(plain=f"http://127.0.0.1:{service.port}")
     configuration["upstreams"]["plain"]["protocol"] = "http2"
     return door(raw=configuration)
@@ -205,7 +204,7 @@ def test_many_calls_at_a_time(channel):
     assert all(len(list(stream)) == 50 for stream in streams)
 
 
-def test_a_service_that_is_not_there_is_unavailable(door, gateway, authority, request):
+def test_a_service_that_is_not_there_is_unavailable(door, gateway, authority):
     """An error of the gateway's own is one a gRPC client understands: by its status, if nothing better."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]

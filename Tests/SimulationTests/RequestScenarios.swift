@@ -392,4 +392,28 @@ import Testing
 
 extension String {
     func replacingUpstream() -> String { split(separator: ":8001", omittingEmptySubsequences: false).joined(separator: ":9009") }
+
+    /// Longer than anything a condition could mean, and than the memory queries are decoded in.
+    @Test func aQueryBeyondAllConditionsMatchesNoneAndHarmsNothing() throws {
+        let play = try PlayedWorker("""
+            server: { max_header_kb: 1024, max_target_kb: 1024 }
+            upstreams:
+              one: { type: http, base_url: "http://10.0.0.1:8001" }
+              two: { type: http, base_url: "http://10.0.0.2:8002" }
+            routes:
+              - { id: one, match: { query: { a: { regex: "^a+$" } } }, strategy: { upstreams: [one] } }
+              - { id: two, strategy: { upstreams: [two] } }
+            """)
+        for (size, port) in [(1000, UInt16(8001)), (262_144, 8001), (262_145, 8002), (900_000, 8002)] {
+            let client = play.client()
+            play.deliver(client, "GET /?a=\(String(repeating: "a", count: size)) HTTP/1.1\r\nhost: g\r\n\r\n")
+            for _ in 0..<100 { play.tick() }
+            #expect(play.upstream(play.connectCount - 1).port == port, "\(size) bytes")
+        }
+        let client = play.client()
+        play.deliver(client, "GET /?\(String(repeating: "b", count: 900_000)) HTTP/1.1\r\nhost: g\r\n\r\n")
+        for _ in 0..<100 { play.tick() }
+        #expect(play.connectCount == 5 && play.upstream(4).port == 8002)
+        play.expectNothingLeft()
+    }
 }

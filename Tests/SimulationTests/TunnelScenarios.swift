@@ -293,6 +293,23 @@ import Testing
         play.expectNothingLeft()
     }
 
+    /// Whoever ends its connection instead of answering a close frame: the other gets the end, and no second close frame.
+    @Test func anEndInsteadOfAClosingHandshakeIsAnEnd() throws {
+        for clientCloses in [true, false] {
+            let play = try PlayedWorker(Self.plan)
+            let (client, upstream) = try open(play)
+            play.deliver(clientCloses ? client : upstream, close(1000, masked: clientCloses))
+            play.settle()
+            _ = play.taken(clientCloses ? upstream : client)
+            play.end(clientCloses ? upstream : client)
+            play.settle()
+            #expect(play.waiting(client) == 0 && play.waiting(upstream) == 0)
+            #expect(play.state(clientCloses ? client : upstream) == .sendingEnded)
+            play.expectNothingLeft()
+            #expect(play.loggedStatuses == [101] && tunnel(play)["ended_by"] as? String == "peers" && tunnel(play)["close_code"] as? Int == 1000)
+        }
+    }
+
     /// The drain comes at every byte of a frame: the frame passes whole, the close frame behind it, and nothing after that.
     @Test func aDrainPutsItsCloseFrameBehindTheFrameUnderWay() throws {
         let whole = frame(2, [UInt8](repeating: 5, count: 130)), next = text("not passed on")

@@ -273,7 +273,7 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.state = .attempting
         let plan = exchange.pointee.plan
-        if exchange.pointee.surface == .models, exchange.pointee.method == .get || exchange.pointee.method == .head {
+        if exchange.pointee.surface == .models, exchange.pointee.method == .get || exchange.pointee.method == .head, !exchange.pointee.isConnect {
             return answerModels(index)
         }
         let isModelRequest = isModelRequest(exchange)

@@ -65,17 +65,14 @@ extension Worker {
             while end < query.count, query[end] != 38 { end += 1 }
             var equal = at
             while equal < end, query[equal] != 61 { equal += 1 }
-            let nameCount = decodeQuery(query, at, equal, scratch)
-            let name = Bytes("model")
-            if name.equals(scratch, nameCount) {
+            if let name = decodeQuery(query, at, equal), Bytes("model").equals(scratch, name) {
                 if tunnel.pointee.modelAt >= 0 {
                     answerError(index, .badRequest, detail: "the query has a second model", param: "model")
                     return false
                 }
                 tunnel.pointee.modelAt = min(equal + 1, end)
                 tunnel.pointee.modelLength = end - tunnel.pointee.modelAt
-                let count = decodeQuery(query, tunnel.pointee.modelAt, end, scratch)
-                guard count <= Tunnel.modelBytesMax, isVisible(scratch, count) else {
+                guard let count = decodeQuery(query, tunnel.pointee.modelAt, end), count <= Tunnel.modelBytesMax, isVisible(scratch, count) else {
                     answerError(index, .badRequest, detail: "model is not a name of at most 256 visible characters", param: "model")
                     return false
                 }

@@ -2,6 +2,9 @@
 // more than `server.stream_buffer_kb` waits for one side, the other is not read, and neither is held up by what goes the other way. Frames
 // of a WebSocket are followed (FrameTracker), never gathered. The client's side is an HTTP/1.1 connection or a stream of HTTP/2; what only a stream
 // has is in Worker+TunnelStream.swift.
+//
+// Not splice(2): where both sides are plain TCP it costs the same for the frames of realtime APIs (a relay's CPU a frame of 1, 4, 16 KiB: 4.4, 4.4, 4.9 µs;
+// recv and send 4.4, 4.2, 5.2) and wins only for bulk (100 µs a MiB against 230), where frames could not be followed and each way would hold a pipe.
 import CClaw
 import ClawConfig
 import ClawWire

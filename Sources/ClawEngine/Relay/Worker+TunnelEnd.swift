@@ -20,7 +20,8 @@ extension Worker {
         if exchange.pointee.stream == 0 { receive(exchange.pointee.connection, CLAW_RECEIVE_OFF) }
         if tunnel.pointee.isWebSocket {
             // To end without a close frame is to break off (RFC 6455 §7.1.4): the upstream is told in its own words.
-            if isUnclosed(tunnel.pointee.fromClient) {
+            // Who ends without an answer to the upstream's close frame leaves nothing to say.
+            if isUnclosed(tunnel.pointee.fromClient), !tunnel.pointee.fromUpstream.frames.sawClose {
                 tunnel.pointee.end = .client
                 seal(index, &tunnel.pointee.fromClient, code: 1001, reason: "the client is gone", towardsClient: false)
             }
@@ -48,7 +49,7 @@ extension Worker {
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
         exchange.pointee.heldBuffers = 0
         tunnel.pointee.fromUpstream.isBroken = true
-        if tunnel.pointee.isWebSocket, isUnclosed(tunnel.pointee.fromClient) {
+        if tunnel.pointee.isWebSocket, isUnclosed(tunnel.pointee.fromClient), !tunnel.pointee.fromUpstream.frames.sawClose {
             seal(index, &tunnel.pointee.fromClient, code: 1001, reason: "the client is gone", towardsClient: false)
         }
         tunnel.pointee.fromClient.isEnded = true
@@ -70,7 +71,7 @@ extension Worker {
             tunnel.pointee.end = .upstream
         }
         if tunnel.pointee.isWebSocket {
-            if isUnclosed(tunnel.pointee.fromUpstream) {
+            if isUnclosed(tunnel.pointee.fromUpstream), !tunnel.pointee.fromClient.frames.sawClose {
                 seal(index, &tunnel.pointee.fromUpstream, code: 1011, reason: "the upstream broke off", towardsClient: true)
             }
             beginEnding(tunnel)

@@ -162,11 +162,13 @@ extension Worker {
             while end < query.count, query[end] != 38 { end += 1 }
             var equal = at
             while equal < end, query[equal] != 61 { equal += 1 }
-            let name = decodeQuery(query, at, equal, scratch)
-            if name == test.pointee.name.count, memcmp(scratch, test.pointee.name.base, name) == 0 {
+            if let name = decodeQuery(query, at, equal), name == test.pointee.name.count, memcmp(scratch, test.pointee.name.base, name) == 0 {
                 isPresent = true
-                let value = equal < end ? decodeQuery(query, equal + 1, end, scratch) : 0
-                if holds(test.pointee.test, UnsafeRawBufferPointer(start: scratch, count: value)) { return true }
+                if let value = equal < end ? decodeQuery(query, equal + 1, end) : 0,
+                    holds(test.pointee.test, UnsafeRawBufferPointer(start: scratch, count: value))
+                {
+                    return true
+                }
             }
             at = end + 1
         }
@@ -174,7 +176,10 @@ extension Worker {
         return false
     }
 
-    func decodeQuery(_ query: UnsafeRawBufferPointer, _ from: Int, _ to: Int, _ into: UnsafeMutablePointer<UInt8>) -> Int {
+    /// Decodes a part of the query into `scratch`; how long it is there, nil when it does not fit (`server.max_target_kb` goes beyond it).
+    func decodeQuery(_ query: UnsafeRawBufferPointer, _ from: Int, _ to: Int) -> Int? {
+        if to - from > Self.scratchBytes { return nil }
+        let into = scratch
         func digit(_ c: UInt8) -> UInt8? {
             switch c {
             case 48...57: c - 48
