@@ -242,7 +242,7 @@ class Door:
 
     def metrics(self):
         from wire import ask, request
-        return ask(self.gateway.admin_port, request("GET", "/metrics"), "GET").body.decode()
+        return ask(self.gateway.admin_port, request("GET", "/metrics", host="127.0.0.1"), "GET").body.decode()
 
     def refused(self, reason):
         return self.metric("openclaw_refused_total", reason=reason)
