@@ -29,8 +29,6 @@ class Neighbour:
                     assert peer.ask(self.path).status == 200
                     self.worst = max(self.worst, time.monotonic() - began)
                     self.answers += 1
-                    if self.answers == 1:
-                        self.stopping.wait(0)
         except BaseException as problem:
             self.problem = problem
 
@@ -52,9 +50,11 @@ def unharmed(door, *reasons, memory=MEMORY, cpu=CPU_SECONDS, slowest=3.0):
     until(lambda: neighbour.answers or neighbour.problem, "the neighbour is served")
     served = neighbour.answers
     watched = {}
-    yield watched
-    until(lambda: neighbour.answers > served or neighbour.problem, "the neighbour is served in spite of it")
-    neighbour.stop()
+    try:
+        yield watched
+        until(lambda: neighbour.answers > served or neighbour.problem, "the neighbour is served in spite of it")
+    finally:
+        neighbour.stop()
     assert neighbour.worst < slowest, f"a neighbour waited {neighbour.worst:.2f} s"
     watched.update(rss=gateway.status()["rss"] - rss, cpu=gateway.cpu_seconds() - used)
     assert watched["rss"] < memory, f"memory grew by {watched['rss'] >> 10} KiB"
