@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from h2rig import *
+from h2attack import transport  # one per backend
 from upstreams import headers as fields_of
 
 MESSAGES = [{"role": "user", "content": "hello"}]
