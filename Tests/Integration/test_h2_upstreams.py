@@ -315,8 +315,41 @@ def test_a_goaway_with_nothing_under_way_is_never_seen(start, speak):
     upstream = speak(play)
     gateway = start(Gateway, one(upstream))
     with gateway.connect() as client:
-        assert all(client.chat().status == 200 for _ in range(12))
-    assert upstream.connections == 12
+        assert all(client.chat().status == 200 for _ in range(40))
+    assert upstream.connections == 40
+
+
+@pytest.mark.parametrize("first", ["request", "goaway"])
+def test_a_goaway_in_the_same_turn_as_a_request(start, speak, first):
+    """What has not gone out by then goes to another connection. The gateway is stopped meanwhile, so that it finds both at once."""
+    go, gone = threading.Event(), threading.Event()
+
+    def play(session):
+        call = session.call()
+        session.answer(call.stream, call.body)
+        if session.peer.number == 0:
+            assert go.wait(DEADLINE)
+            session.go_away(call.stream)
+            gone.set()
+        session.serve()
+
+    upstream = speak(play, model=False)
+    gateway = start(Gateway, one(upstream))
+    with gateway.connect() as client:
+        assert client.ask("POST", "/", b"one").body == b"one"
+        gateway.signal(signal.SIGSTOP)
+        wait_for(lambda: Path(f"/proc/{gateway.process.pid}/stat").read_text().rsplit(") ", 1)[1][0] in "Tt", what="the gateway to stand still")
+        try:
+            if first == "request":
+                client.send("POST", "/", b"two")
+            go.set()
+            assert gone.wait(DEADLINE)
+            if first == "goaway":
+                client.send("POST", "/", b"two")
+        finally:
+            gateway.signal(signal.SIGCONT)
+        assert client.read().body == b"two"
+    assert upstream.connections == 2
 
 
 @pytest.mark.parametrize("model", [True, False], ids=["model", "plain"])

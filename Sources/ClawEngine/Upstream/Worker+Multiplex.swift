@@ -224,7 +224,21 @@ extension Worker {
             if link.pointee.output.isEmpty { break }
             if !sendFramed(link.pointee.fd, &link.pointee.output, &link.pointee.isBlocked) { return sessionLost(linkIndex) }
         }
+        guard takeUnsent(linkIndex, session) else { return }
         if link.pointee.streams == 0, link.pointee.output.isEmpty, link.pointee.isClosing || claw_h2_is_over(session) != 0 { closeLink(linkIndex, reset: false) }
+    }
+
+    /// What a GOAWAY in this very turn kept from going out is found while frames are made. False: the link has ended over it.
+    private func takeUnsent(_ linkIndex: UInt32, _ session: OpaquePointer) -> Bool {
+        let link = links.base + Int(linkIndex)
+        let generation = link.pointee.generation
+        var event = claw_h2_event()
+        while claw_h2_next(session, &event) == 1 {
+            takeSessionFrame(linkIndex, session, event, noIndex)
+            settle()
+            if link.pointee.generation != generation || link.pointee.session != session { return false }
+        }
+        return true
     }
 
     private func takeUploaded(_ piece: claw_h2_piece, _ link: UnsafeMutablePointer<Link>) -> Bool {
