@@ -55,6 +55,9 @@ struct Connection {
     /// HTTP/2: when bytes last came, and when a PING was sent that has no answer yet (0: none).
     var heardAt: UInt64 = 0
     var pingedAt: UInt64 = 0
+    /// HTTP/2: streams refused and messages found malformed by the session, as far as they are counted.
+    var refusedStreams: UInt32 = 0
+    var malformedMessages: UInt32 = 0
     /// What the client proved about itself, if its certificate was asked for.
     var clientCertificate: UnsafeMutablePointer<ClientCertificate>?
     /// Bytes received and not yet used: a partial head, or requests sent ahead of their turn. In a loop buffer…

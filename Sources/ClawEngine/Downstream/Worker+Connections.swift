@@ -503,13 +503,14 @@ enum RefusalLabel: UInt16, CaseIterable {
     // How a connection begins.
     case proxyHeader, handshakes, handshake, handshakeGone, slowHandshake, plainOnTLS, clientCertificate, serverName, alpn
     // HTTP/2: streams, and what ended whole connections (the session's words).
-    case streams, streamError, vanished, protocolError, rapidReset, continuationFlood, controlFlood, headerList, badPreface, streamID, outputFull
-    case flowControl, frameSize, compression
+    case streams, streamError, malformed, vanished, protocolError, rapidReset, continuationFlood, controlFlood, headerList, badPreface, streamID, outputFull
+    case streamClosed, frameSize, flowControl, compression, calm, internalError, memory
     static let names = [
         "other", "accept", "connections", "framing", "incomplete_head", "slow_head", "slow_body", "body_framing", "loop",
         "proxy_header", "handshakes", "handshake", "handshake_gone", "slow_handshake", "plain_on_tls", "client_certificate", "server_name", "alpn",
-        "streams", "stream_error", "vanished", "protocol_error", "rapid_reset", "continuation_flood", "control_flood", "header_list", "bad_preface",
-        "stream_id", "output_full", "flow_control", "frame_size", "compression",
+        "streams", "stream_error", "malformed", "vanished", "protocol_error", "rapid_reset", "continuation_flood", "control_flood", "header_list", "bad_preface",
+        "stream_id", "output_full", "stream_closed", "frame_size_error", "flow_control_error", "compression_error", "enhance_your_calm", "internal_error",
+        "no_memory",
     ]
 
     /// The label for a word of claw_h2_blame.

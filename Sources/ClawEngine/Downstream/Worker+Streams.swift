@@ -65,8 +65,22 @@ extension Worker {
             // What came of it may have been the connection's end.
             if connection.pointee.generation != generation || connection.pointee.session != session { return }
         }
+        countRefusals(connection, session)
         if result < 0 { return sessionBroke(index) }
         markDirty(index)
+    }
+
+    /// Streams that ended before anything of them became an event.
+    private func countRefusals(_ connection: UnsafeMutablePointer<Connection>, _ session: OpaquePointer) {
+        let refused = claw_h2_refused(session), malformed = claw_h2_malformed(session)
+        if refused != connection.pointee.refusedStreams {
+            metrics.add(.refused, RefusalLabel.streams.rawValue, by: UInt64(refused &- connection.pointee.refusedStreams))
+            connection.pointee.refusedStreams = refused
+        }
+        if malformed != connection.pointee.malformedMessages {
+            metrics.add(.refused, RefusalLabel.malformed.rawValue, by: UInt64(malformed &- connection.pointee.malformedMessages))
+            connection.pointee.malformedMessages = malformed
+        }
     }
 
     private func takeFrame(_ index: UInt32, _ session: OpaquePointer, _ event: claw_h2_event) {
@@ -346,6 +360,8 @@ extension Worker {
             }
         }
         if !exchange.pointee.isOffered {
+            // Slots that were used twice within the turn may have filled the list.
+            if offeredCount == exchanges.capacity { lookAtOffered() }
             exchange.pointee.isOffered = true
             offered[offeredCount] = index
             offeredCount += 1

@@ -176,7 +176,8 @@ final class Worker {
         pendingFlush = .allocate(capacity: capacity)
         endings = .allocate(capacity: exchangesMax)
         offered = .allocate(capacity: exchangesMax)
-        dirtyLinks = .allocate(capacity: exchangesMax)
+        // A link may close and its slot open anew within a turn.
+        dirtyLinks = .allocate(capacity: 2 * exchangesMax)
         pieces = .allocate(capacity: Self.piecesMax)
         frameSlices = .allocate(capacity: Self.piecesMax)
         ready = .allocate(capacity: capacity)
