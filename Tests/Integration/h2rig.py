@@ -229,6 +229,11 @@ class Door:
             self.other = self.peer()
         assert self.other.ask("/bytes/1", deadline=PATIENCE).status == 200
 
+    def bystander_by_ping(self):
+        """Where the upstream answers nobody: the gateway still does."""
+        with self.peer() as peer:
+            peer.greeted().ping()
+
     def metric(self, name, **labels):
         """A counter's sum over the series that have these labels."""
         text = self.metrics()
