@@ -145,10 +145,10 @@ class Peer:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 pass
             except (OSError, ssl.SSLError):
-                self._drain()
+                self.look()
                 self.end = self.end or "reset"
                 break
-            moved |= self._drain()
+            moved |= self.look()
             if not moved:
                 left = end - time.monotonic()
                 if left <= 0:
@@ -156,7 +156,7 @@ class Peer:
                 select.select([self.socket], [self.socket], [], left)
         return sent
 
-    def _drain(self):
+    def look(self):
         """Reads what is there without waiting."""
         got = False
         self.socket.setblocking(False)

@@ -224,10 +224,17 @@ class Door:
         return Peer(self.target, **options)
 
     def bystander(self):
-        """Another client, on a connection that lives across tests."""
+        """Another client, on a connection that lives across tests (and may have ended for being idle between two of them)."""
+        if self.other is not None:
+            self.other.look()
         if self.other is None or self.other.end or self.other.goaways:
             self.other = self.peer()
         assert self.other.ask("/bytes/1", deadline=PATIENCE).status == 200
+
+    def bystander_by_ping(self):
+        """Where the upstream answers nobody: the gateway still does."""
+        with self.peer() as peer:
+            peer.greeted().ping()
 
     def metric(self, name, **labels):
         """A counter's sum over the series that have these labels."""

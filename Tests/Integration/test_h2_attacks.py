@@ -211,12 +211,19 @@ def test_H2_17_a_drain_lets_streams_finish_and_refuses_later_ones(door, mock):
 
 
 def test_H2_17_a_drain_ends_idle_connections_at_once(door, mock):
+    """With a word each, also those that say something just then."""
     leaving = door(plain=mock.url, fresh=True)
-    with leaving.peer() as idle:
-        assert idle.ask("/bytes/10").status == 200
-        leaving.gateway.process.send_signal(signal.SIGTERM)
-        idle.ending()
-        assert idle.goaways and idle.goaways[-1][:2] == (1, NO_ERROR)
+    idle = [leaving.peer() for _ in range(40)]
+    for peer in idle:
+        assert peer.ask("/bytes/10").status == 200
+    leaving.gateway.process.send_signal(signal.SIGTERM)
+    for turn in range(20):
+        for peer in idle:
+            peer.send(window_update(0, 1))
+    for peer in idle:
+        peer.ending()
+        assert peer.goaways and peer.goaways[-1][:2] == (1, NO_ERROR), (peer.end, peer.goaways, peer.frames[-5:])
+        peer.close()
     assert leaving.gateway.process.wait(10) == 0
 
 

@@ -1,7 +1,13 @@
 """Flow control and concurrency of HTTP/2 (RFC 9113 §5.1.2, §5.2, §6.9): the gateway keeps within our windows, whatever we do to them, and holds us to its own; a
 stream that does not move costs its neighbours nothing (rows H2-01, H2-09, H2-16)."""
 import json
+import threading
 import time
+
+import h2.config
+import h2.connection
+import h2.exceptions
+import pytest
 
 from h2rig import *
 from wire import until
@@ -99,20 +105,15 @@ def test_H2_01_windows_are_given_back(recorded_door, recorder):
         assert peer.ask("/case", method="POST", body=b"x" * 1_000_000).status == 200
 
 
-def flood(peer, stream, total):
-    """DATA without a look at windows."""
-    peer.pour(b"".join(data(stream, b"x" * 16384) for _ in range(total // 16384)))
-
-
-def test_H2_01_data_beyond_the_window_is_an_error(recorded_door):
-    """§6.9.1. Where the gateway takes the bytes as they come it gives the window back as fast, and then there is nothing to violate: so either it finds the
-    violation, or all of it was read, and the memory is bounded in both cases."""
+def test_H2_01_data_that_comes_faster_than_windows_is_bounded(recorded_door):
+    """32 MB without a look at windows. Where the gateway takes bytes as they come it gives the window back as fast, and then there is nothing to violate: either
+    it finds the violation, or all of it was read, and the memory is bounded in both cases."""
     gateway = recorded_door.gateway
     before = None if STAND_IN else gateway.status()["rss"]
     with recorded_door.peer() as peer:
         peer.greeted()
         stream = peer.open("/case", ("content-length", str(16384 * 2000)), method="POST", end=False)
-        flood(peer, stream, 16384 * 2000)
+        peer.pour(data(stream, b"x" * 16384) * 2000)
         peer.send(data(stream, b"", end=True))
         got = peer.answers[stream]
         try:
@@ -125,22 +126,95 @@ def test_H2_01_data_beyond_the_window_is_an_error(recorded_door):
     recorded_door.bystander()
 
 
-def test_H2_01_data_beyond_the_window_of_a_stream_that_waits(door, mock):
-    """The same where nothing is given back: a request beyond the memory for bodies waits, its window stays as it is."""
-    tight = door(plain=mock.url, http2={"stream_window_kb": 16, "connection_window_kb": 64})
-    with tight.peer() as peer:
-        peer.greeted()
-        assert peer.theirs[INITIAL_WINDOW_SIZE] == 16384
-        stream = peer.open("/case", method="POST", end=False)
-        # One packet: the second frame is there before anything can be given back.
-        peer.send(data(stream, b"x" * 16384) + data(stream, b"y" * 16384) + data(stream, b"z" * 16384) + data(stream, b"z" * 16384) + data(stream, b"z" * 16384, end=True))
-        got = peer.answers[stream]
+class Deaf:
+    """An upstream over HTTP/2 that greets and acknowledges, and takes nothing beyond the first window: what a client sends stays where it is."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    @staticmethod
+    def _serve(peer):
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        connection.initiate_connection()
         try:
-            peer.wait(lambda: peer.goaways or got.is_over, "a verdict")
-        except Over:
+            while True:
+                peer.sendall(connection.data_to_send())
+                received = peer.recv(65536)
+                if not received:
+                    return
+                connection.receive_data(received)
+        except (OSError, h2.exceptions.ProtocolError):
             pass
-        assert peer.goaways and peer.goaways[0][1] == FLOW_CONTROL_ERROR or got.reset == FLOW_CONTROL_ERROR or got.status == 200, (peer.goaways, got)
-    tight.bystander()
+        finally:
+            peer.close()
+
+
+@pytest.fixture
+def stuffed(door, gateway):
+    """A peer whose gRPC-like request has filled all there is on the way to a deaf upstream, up to the window that is named."""
+    deaf = Deaf()
+
+    def make(http2, streams):
+        configuration = gateway.configuration(plain=deaf.url)
+        configuration["upstreams"]["plain"]["protocol"] = "http2"
+        configuration["server"]["http2"] = http2
+        way = door(raw=configuration)
+        peer = way.peer()
+        peer.greeted()
+        opened = []
+        for _ in range(streams):
+            stream = peer.open("/openclaw.test/Stuff", ("content-type", "application/grpc"), ("te", "trailers"), method="POST", end=False)
+            opened.append(stream)
+            peer.stream_windows[stream] = peer.theirs[INITIAL_WINDOW_SIZE]
+        # Until two round trips bring no more room: then everything stands.
+        while True:
+            room = {stream: min(peer.send_window, peer.stream_windows[stream], 16384) for stream in opened}
+            stream = max(room, key=room.get)
+            if room[stream] <= 0:
+                peer.ping()
+                if all(min(peer.send_window, peer.stream_windows[stream]) <= 0 for stream in opened):
+                    return way, peer, opened
+                continue
+            peer.send_window -= room[stream]
+            peer.stream_windows[stream] -= room[stream]
+            peer.send(data(stream, b"x" * room[stream]))
+
+    yield make
+    deaf.listener.close()
+
+
+def test_H2_01_data_beyond_a_streams_window_is_an_error(stuffed):
+    """§6.9.1: one byte more than was offered."""
+    way, peer, (stream,) = stuffed({"stream_window_kb": 64, "connection_window_kb": 4096}, 1)
+    with peer:
+        assert peer.send_window > 0 == peer.stream_windows[stream]
+        peer.send(data(stream, b"y"))
+        allowed = [Reset(FLOW_CONTROL_ERROR, stream=stream), Goaway(FLOW_CONTROL_ERROR)]
+        seen = observe(peer, allowed)
+        assert any(fits(one, seen) for one in allowed), seen
+    way.bystander_by_ping()
+
+
+def test_H2_01_data_beyond_the_connections_window_is_an_error(stuffed):
+    """§6.9.1, over several streams that have room themselves; and padding counts like anything else."""
+    way, peer, streams = stuffed({"stream_window_kb": 64, "connection_window_kb": 64}, 4)
+    with peer:
+        roomy = [stream for stream in streams if peer.stream_windows[stream] > 0]
+        assert peer.send_window == 0 and roomy
+        peer.send(data(roomy[0], b"", pad=0))
+        peer.ending()
+        assert peer.goaways[-1][1] == FLOW_CONTROL_ERROR
+    way.bystander_by_ping()
 
 
 def test_H2_09_streams_beyond_the_limit_are_refused(door, mock):

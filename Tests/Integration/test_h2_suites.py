@@ -1,6 +1,7 @@
 """The HTTP/2 data of /shared/suites: single wrong frames of http2-frame-test-case, and the client streams that h2spec once sent, each of which must be answered by
 the letter of RFC 9113, never by silence (rows H2-12, H2-18, INV-8)."""
 import json
+import random
 
 import pytest
 
@@ -108,3 +109,40 @@ def judge(peer, expected):
         if expected == ["alive"] and any(code != NO_ERROR for _, code, _ in peer.goaways):
             return f"{peer.goaways}, expected {expected}"
     return verdict
+
+
+def test_INV_8_damaged_client_streams_crash_nothing(recorded_door, folder):
+    """No verdicts: each stream with a few bytes changed, cut, doubled or mixed with another; the connection ends, what the gateway says is HTTP/2 by the letter, and
+    after them all it is as healthy as before."""
+    dice = random.Random(f"{recorded_door.target.name}")
+    streams = [path.read_bytes() for path in sorted((folder / "client-streams").iterdir())]
+    for number in range(400):
+        raw = bytearray(dice.choice(streams))
+        for _ in range(dice.randrange(1, 5)):
+            at, how = dice.randrange(24 if dice.random() < 0.95 else 0, max(25, len(raw))), dice.randrange(5)
+            if how == 0 and at < len(raw):
+                raw[at] ^= 1 << dice.randrange(8)
+            elif how == 1 and at < len(raw):
+                raw[at] = dice.randrange(256)
+            elif how == 2:
+                del raw[at:at + dice.randrange(1, 20)]
+            elif how == 3:
+                raw[at:at] = raw[at:at + dice.randrange(1, 40)]
+            else:
+                raw[at:at] = dice.choice(streams)[24:24 + dice.randrange(1, 200)]
+        with recorded_door.peer(greet=False, acks=False) as peer:
+            # The peer can't know what it has opened or asked for: it takes any stream, and keeps to sizes and order.
+            for stream in range(1, 400, 2):
+                peer.note(stream)
+                peer.silent_resets.add(stream)
+            peer.pending_settings.extend([{}] * 50)
+            peer.send(bytes(raw))
+            peer.finish()
+            try:
+                peer.ending(PATIENCE)
+            except Violation:
+                # Streams beyond those noted, or HTTP/1.1's answer to a preface that is none.
+                pass
+    recorded_door.bystander()
+    assert STAND_IN or recorded_door.gateway.is_alive
+    until(lambda: STAND_IN or recorded_door.gateway.status()["fds"] < 100, "descriptors back to normal")

@@ -391,6 +391,8 @@ extension Worker {
     func flushStreams(_ index: UInt32) {
         let connection = connections.base + Int(index)
         guard connection.pointee.state == .multiplexing, let session = connection.pointee.session else { return }
+        // Nobody is sent away without a word. The phase may have changed in this very turn, in front of `drain`.
+        if connection.pointee.streams == 0, connection.pointee.closesAfter || phase != 0 { _ = claw_h2_goaway(session, StreamError.noError, 1) }
         while !connection.pointee.isBlocked {
             while connection.pointee.output.bytes < Self.framedMax {
                 let count = claw_h2_produce(session, Self.framedMax - connection.pointee.output.bytes, pieces, Int32(Self.piecesMax))
