@@ -440,7 +440,7 @@ def test_an_upstream_that_has_fallen_silent_is_left(start, speak):
         session.call()
         session.peer.wait_gone()
 
-    upstream = speak(play, first_byte_timeout_seconds=0.3)
+    upstream = speak(play, first_byte_timeout_seconds=0.6)
     gateway = start(Gateway, one(upstream))
     assert gateway.chat().error["code"] == "upstream_timeout"
     assert gateway.chat().status == 200 and upstream.connections == 2
