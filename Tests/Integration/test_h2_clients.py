@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from h2rig import *
+from h2attack import transport  # one per backend
 from upstreams import headers as fields_of
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -70,6 +71,8 @@ def test_curl_uploads_without_a_known_length(url, authority):
 
 def test_curl_parallel(url, authority):
     """100 transfers on a few connections."""
+    if not url.startswith("https"):
+        pytest.skip("curl 7.88 gets lost by itself when it begins 100 transfers with prior knowledge (at nghttpx as well)")
     done = run("curl", "-sS", "-4", "--no-progress-meter", "-Z", "--parallel-max", "100", *(["--http2", "--cacert", authority.ca] if url.startswith("https") else ["--http2-prior-knowledge"]),
                "-w", "%{http_version} %{http_code} %{size_download}\n", "-o", "/dev/null", url + "/bytes/[1000-1099]")
     assert done.returncode == 0, done.stderr

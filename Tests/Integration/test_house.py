@@ -194,6 +194,12 @@ def yaml_blocks():
 @pytest.mark.parametrize("block", yaml_blocks())
 def test_configurations_in_documents_are_valid(binary, tmp_path, block):
     path = tmp_path / "openclaw.yaml"
+    # Certificates of an example are made here, under names of this folder.
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    if "certificate" in block:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain, "-days", "9", "-subj", "/CN=localhost"],
+                       check=True, capture_output=True)
+        block = re.sub(r"(certificate|client_ca): [\w/.-]+\.pem", rf"\1: {chain}", re.sub(r"\bkey: [\w/.-]+\.(?:pem|key)", f"key: {key}", block))
     path.write_text(block)
     said = ask(binary, "check", str(path), OPENAI_API_KEY="sk-example", OPENCLAW_ADMIN_TOKEN="a-token", LOCAL_KEY="sk-local")
     assert said.returncode == 0, said.stderr

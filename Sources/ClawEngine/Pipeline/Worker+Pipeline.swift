@@ -18,7 +18,8 @@ extension Worker {
         exchange.pointee.versionMinor = head.versionMinor
         exchange.pointee.keepAlive = head.keepAlive
         exchange.pointee.expectsContinue = head.expectContinue
-        if !head.keepAlive { connection.pointee.closesAfter = true }
+        // A stream has neighbours: nothing that it says ends the connection (a CONNECT, for one, is not kept alive over HTTP/1.1).
+        if !head.keepAlive, exchange.pointee.stream == 0 { connection.pointee.closesAfter = true }
         let limit = exchange.pointee.plan.pointee.requestsPerConnectionMax
         if limit > 0, Int(connection.pointee.requests) >= limit { connection.pointee.closesAfter = true }
         identify(exchange)

@@ -297,7 +297,9 @@ extension Worker {
             guard event.flags & UInt32(CLAW_H2_TOO_LARGE) == 0, let head = event.bytes,
                 case .complete = parser.parse(bytes, requestMethod: exchange.pointee.method, limits: limits, into: responseHead)
             else { return attemptFailed(index, .upstreamMalformed) }
-            if takeAnswerHead(index, head, isWhole: false), !exchange.pointee.isHeld { markAnswered(index) }
+            // A head that is the whole answer goes out as one too, with its end: gRPC's clients take nothing else for an error without messages.
+            guard takeAnswerHead(index, head, isWhole: false), event.flags & UInt32(CLAW_H2_ENDED) == 0 else { return }
+            if !exchange.pointee.isHeld { markAnswered(index) }
         case CLAW_H2_DATA:
             guard exchange.pointee.state == .relaying, let bytes = event.bytes else { return claw_h2_consume(session, event.stream, event.length) }
             let from = bytes - UnsafePointer(buffers.pointer(buffer))
