@@ -167,22 +167,28 @@ def protocols():
     return script
 
 
-@pytest.mark.parametrize("wanted, offered, said", [
-    ("auto", ["h2", "http/1.1"], "h2"), ("auto", ["http/1.1"], "http/1.1"), ("auto", [], "http/1.1"), ("http1", ["h2", "http/1.1"], "http/1.1"),
-    ("http1", [], "http/1.1"), ("http2", ["h2", "http/1.1"], "h2"), ("http2", ["http/1.1"], None), ("http2", [], None)])
-def test_the_version_is_what_was_configured_and_agreed(start, authority, wanted, offered, said):
-    settings = authority.context()
-    if offered:
-        settings.set_alpn_protocols(offered)
-    upstream = start(Upstream, protocols(), context=settings)
-    gateway = start(Gateway, {"upstreams": {"one": {"type": "http", "base_url": upstream.url, "protocol": wanted, "tls": {"ca": str(authority.ca)}}}})
-    for _ in range(2):
-        got = gateway.ask("GET", "/")
-        if said:
-            assert (got.status, got.body.decode()) == (200, said)
-        else:
-            assert got.status == 502 and got.error["code"] in ("upstream_tls", "upstream_protocol"), got.body
-    assert upstream.connections == (1 if said else 2)
+AGREED = [("auto", ["h2", "http/1.1"], "h2"), ("auto", ["http/1.1"], "http/1.1"), ("auto", [], "http/1.1"), ("http1", ["h2", "http/1.1"], "http/1.1"),
+          ("http1", [], "http/1.1"), ("http2", ["h2", "http/1.1"], "h2"), ("http2", ["http/1.1"], None), ("http2", [], None)]
+
+
+def test_the_version_is_what_was_configured_and_agreed(start, authority):
+    upstreams = []
+    for _, offered, _ in AGREED:
+        settings = authority.context()
+        if offered:
+            settings.set_alpn_protocols(offered)
+        upstreams.append(start(Upstream, protocols(), context=settings))
+    gateway = start(Gateway, {
+        "upstreams": {f"up{at}": {"type": "http", "base_url": upstream.url, "protocol": AGREED[at][0], "tls": {"ca": str(authority.ca)}} for at, upstream in enumerate(upstreams)},
+        "routes": [{"match": {"path": f"/{at}"}, "strategy": {"upstreams": [f"up{at}"]}} for at in range(len(AGREED))]})
+    for at, (wanted, offered, said) in enumerate(AGREED):
+        for _ in range(2):
+            got = gateway.ask("GET", f"/{at}")
+            if said:
+                assert (got.status, got.body.decode()) == (200, said), (wanted, offered)
+            else:
+                assert got.status == 502 and got.error["code"] in ("upstream_tls", "upstream_protocol"), (wanted, offered, got.body)
+        assert upstreams[at].connections == (1 if said else 2), (wanted, offered)
 
 
 def test_an_upstream_may_learn_http2_and_forget_it(start, authority):
@@ -368,21 +374,22 @@ def test_a_refused_stream_goes_to_the_next_candidate(start, speak, model):
     assert got.status in (502, 503) and got.error["type"] == "server_error"
 
 
-@pytest.mark.parametrize("code", [INTERNAL_ERROR, CANCEL, PROTOCOL_ERROR, ENHANCE_YOUR_CALM])
-def test_a_reset_before_the_answer_moves_on_and_one_within_it_is_an_error_event(start, speak, code):
+def test_a_reset_before_the_answer_moves_on_and_one_within_it_is_an_error_event(start, speak):
     def play(session, call):
-        if b"late" in call.body:
+        when, code = json.loads(call.body)["user"].split()
+        if when == "late":
             stream_head(session, call)
             session.data(call.stream, ROLE + delta(content="x"))
-        session.reset(call.stream, code)
+        session.reset(call.stream, int(code))
 
     first, second = speak(answering_calls(play)), speak(answering_calls(good))
     gateway = start(Gateway, two(first, second))
-    got = gateway.chat(stream=True)
-    assert got.body == b"".join(good_stream()) and got.header("x-openclaw-upstream") == "second"
-    got = gateway.chat(stream=True, user="late")
-    assert got.text == "x" and got.events[-1]["error"]["code"] == "upstream_truncated" and b"[DONE]" not in got.body
-    assert gateway.record(got.id)["disconnected"] == "upstream"
+    for code in (INTERNAL_ERROR, CANCEL, PROTOCOL_ERROR, ENHANCE_YOUR_CALM):
+        got = gateway.chat(stream=True, user=f"early {code}")
+        assert got.body == b"".join(good_stream()) and got.header("x-openclaw-upstream") == "second"
+        got = gateway.chat(stream=True, user=f"late {code}")
+        assert got.text == "x" and got.events[-1]["error"]["code"] == "upstream_truncated" and b"[DONE]" not in got.body
+        assert gateway.record(got.id)["disconnected"] == "upstream"
     assert first.connections == 1
 
 
@@ -440,10 +447,20 @@ def test_an_upstream_that_has_fallen_silent_is_left(start, speak):
         session.call()
         session.peer.wait_gone()
 
-    upstream = speak(play, first_byte_timeout_seconds=0.3)
+    upstream = speak(play, first_byte_timeout_seconds=0.6)
     gateway = start(Gateway, one(upstream))
     assert gateway.chat().error["code"] == "upstream_timeout"
     assert gateway.chat().status == 200 and upstream.connections == 2
+
+
+def test_an_upstream_that_never_sends_its_settings_is_passed_by(start, speak):
+    first = speak(None, script=lambda peer: peer.wait_gone(), connect_timeout_seconds=0.4, first_byte_timeout_seconds=0.6)
+    second = speak(answering_calls(echo))
+    gateway = start(Gateway, two(first, second))
+    for got in read_all(many(gateway, 6)):
+        assert (got.status, got.header("x-openclaw-upstream")) == (200, "second")
+    # One request at a time went there.
+    assert sum(bytes(peer.pending).count(PREFACE) for peer in first.peers) == first.connections
 
 
 BROKEN = {
@@ -461,16 +478,20 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
-def test_broken_answers_never_look_whole(start, speak, what):
-    first, second = speak(answering_calls(BROKEN[what])), speak(answering_calls(echo))
+def test_broken_answers_never_look_whole(start, speak):
+    def play(session, call):
+        BROKEN[json.loads(call.body)["user"]](session, call)
+
+    first, second = speak(answering_calls(play)), speak(answering_calls(echo))
     gateway = start(Gateway, two(first, second))
-    try:
-        got = gateway.chat()
-        assert got.status == 200 and got.header("x-openclaw-upstream") == "second", got.body
-    except Broken as broken:
-        # The head may have gone out before the body was seen to be wrong: then the connection is cut.
-        assert what.startswith("a length"), broken
+    for what in BROKEN:
+        try:
+            got = gateway.chat(user=what)
+            assert got.status == 200 and got.header("x-openclaw-upstream") == "second", (what, got.body)
+        except Broken as broken:
+            # The head may have gone out before the body was seen to be wrong: then the connection is cut.
+            assert what.startswith("a length"), (what, broken)
+    assert gateway.alive()
 
 
 # ---- clients

@@ -1,6 +1,7 @@
 """Requests over TLS towards clients: bodies of every size, back-pressure, ends clean and unclean, streams beside handshakes, a drain, and the wrong
 protocol on a port (rows TL-09 and TL-11, and what INV-7 says of streams)."""
 import hashlib
+import itertools
 import os
 import socket
 import ssl
@@ -64,40 +65,40 @@ def test_tls_on_the_plain_port_is_refused_and_counted(start):
 
 # ---- requests
 
-@VERSIONS
-def test_requests_keep_the_connection_and_may_be_pipelined(start, authority, version):
+def test_requests_keep_the_connection_and_may_be_pipelined(start, authority):
     upstream = start(Upstream, answering(lambda request: answer(request.body)))
     gateway = start(Gateway, secured(upstream.url, authority.tls()))
-    with SecureClient(gateway.port, version=version) as client:
-        for number in range(20):
-            got = client.chat(user=str(number))
-            assert got.status == 200 and got.json()["user"] == str(number)
-        for number in range(30):
-            client.send("POST", "/v1/chat/completions", {"model": "m", "user": f"p{number}"})
-        assert [client.read().json()["user"] for _ in range(30)] == [f"p{number}" for number in range(30)]
-    # Many requests in one write: records of 16 KiB with heads and bodies cut anywhere.
-    request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 1025\r\n\r\n" + b'{"model":"m","x":"' + b"z" * 1005 + b'"}'
-    with SecureClient(gateway.port, version=version) as client:
-        client.sock.sendall(request * 60)
-        assert all(client.read().body == request[-1025:] for _ in range(60))
+    for version in ("1.2", "1.3"):
+        with SecureClient(gateway.port, version=version) as client:
+            for number in range(20):
+                got = client.chat(user=str(number))
+                assert got.status == 200 and got.json()["user"] == str(number)
+            for number in range(30):
+                client.send("POST", "/v1/chat/completions", {"model": "m", "user": f"p{number}"})
+            assert [client.read().json()["user"] for _ in range(30)] == [f"p{number}" for number in range(30)]
+        # Many requests in one write: records of 16 KiB with heads and bodies cut anywhere.
+        request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 1025\r\n\r\n" + b'{"model":"m","x":"' + b"z" * 1005 + b'"}'
+        with SecureClient(gateway.port, version=version) as client:
+            client.sock.sendall(request * 60)
+            assert all(client.read().body == request[-1025:] for _ in range(60))
 
 
-@VERSIONS
-def test_large_bodies_pass_both_ways(start, authority, version):
+def test_large_bodies_pass_both_ways(start, authority):
     upstream = start(Upstream, answering(lambda request: answer(request.body * 4)))
     gateway = start(Gateway, secured(upstream.url, authority.tls()))
     body = b'{"model":"m","x":"' + os.urandom(2 << 20).hex().encode() + b'"}'
-    with SecureClient(gateway.port, version=version) as client:
-        for size in (16383, 16384, 16385, len(body)):
-            sent = body[:size - 2] + b'"}' if size < len(body) else body
-            got = client.ask("POST", "/v1/chat/completions", sent)
-            assert got.status == 200 and got.body == sent * 4, size
-        # The same without a length, in pieces.
-        client.send("POST", "/v1/chat/completions", headers=[("transfer-encoding", "chunked"), ("content-type", "application/json")])
-        for at in range(0, len(body), 70_000):
-            client.sock.sendall(chunk(body[at:at + 70_000]))
-        client.sock.sendall(LAST_CHUNK)
-        assert client.read().body == body * 4
+    for version in ("1.2", "1.3"):
+        with SecureClient(gateway.port, version=version) as client:
+            for size in (16383, 16384, 16385, len(body)):
+                sent = body[:size - 2] + b'"}' if size < len(body) else body
+                got = client.ask("POST", "/v1/chat/completions", sent)
+                assert got.status == 200 and got.body == sent * 4, size
+            # The same without a length, in pieces.
+            client.send("POST", "/v1/chat/completions", headers=[("transfer-encoding", "chunked"), ("content-type", "application/json")])
+            for at in range(0, len(body), 70_000):
+                client.sock.sendall(chunk(body[at:at + 70_000]))
+            client.sock.sendall(LAST_CHUNK)
+            assert client.read().body == body * 4
 
 
 def test_small_records_and_segments_make_the_same_request(start, authority):
@@ -166,12 +167,11 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("how", ["fin", "fin in a record", "reset", "close_notify"])
-def test_TL_09_a_request_that_is_cut_is_never_a_whole_one(start, authority, how):
+def test_TL_09_a_request_that_is_cut_is_never_a_whole_one(start, authority):
     upstream = start(Upstream, canned())
     gateway = start(Gateway, secured(upstream.url, authority.tls()))
     count = 0
-    for where, (data, logged) in CUTS.items():
+    for how, (where, (data, logged)) in itertools.product(("fin", "fin in a record", "reset", "close_notify"), CUTS.items()):
         client = SecureClient(gateway.port)
         client.sock.sendall(data)
         if how == "fin":
@@ -189,7 +189,7 @@ def test_TL_09_a_request_that_is_cut_is_never_a_whole_one(start, authority, how)
         if how != "reset":
             with pytest.raises((Broken, Cut)):
                 got = client.read_head()
-                raise AssertionError(f"an answer to a request cut {where}: {got.status}")
+                raise AssertionError(f"an answer to a request cut {where} by {how}: {got.status}")
         wait_for(lambda: metric(gateway, "openclaw_connections", listener="data") == 0, what="the connection's end")
         count += logged
         wait_for(lambda: len(gateway.records()) >= count, what="a record")
@@ -239,24 +239,24 @@ def test_TL_09_a_client_that_is_cut_while_it_waits_is_gone(start, authority):
     assert gateway.records()[0]["disconnected"] == "client"
 
 
-@VERSIONS
-def test_connections_end_with_close_notify(start, authority, version):
+def test_connections_end_with_close_notify(start, authority):
     upstream = start(Upstream, canned())
     config = secured(upstream.url, authority.tls(), idle_timeout_seconds=0.2, max_requests_per_connection=2)
     gateway = start(Gateway, config)
-    with SecureClient(gateway.port, version=version) as client:  # idle
-        assert client.chat().status == 200 and client.is_closed()
-    with SecureClient(gateway.port, version=version) as client:  # asked for
-        assert client.chat(headers=[("connection", "close")]).header("connection") == "close" and client.is_closed()
-    with SecureClient(gateway.port, version=version) as client:  # enough
-        assert [client.chat().status for _ in range(2)] == [200, 200] and client.is_closed()
-    with SecureClient(gateway.port, version=version) as client:  # a refusal
-        client.sock.sendall(b"GET / HTTP/9.9\r\n\r\n")
-        assert client.read().status in (400, 505) and client.is_closed()
-    with SecureClient(gateway.port, version=version) as client:  # goodbye is answered
-        assert client.chat().status == 200
-        client.sock.goodbye()
-        assert client.is_closed()
+    for version in ("1.2", "1.3"):
+        with SecureClient(gateway.port, version=version) as client:  # idle
+            assert client.chat().status == 200 and client.is_closed()
+        with SecureClient(gateway.port, version=version) as client:  # asked for
+            assert client.chat(headers=[("connection", "close")]).header("connection") == "close" and client.is_closed()
+        with SecureClient(gateway.port, version=version) as client:  # enough
+            assert [client.chat().status for _ in range(2)] == [200, 200] and client.is_closed()
+        with SecureClient(gateway.port, version=version) as client:  # a refusal
+            client.sock.sendall(b"GET / HTTP/9.9\r\n\r\n")
+            assert client.read().status in (400, 505) and client.is_closed()
+        with SecureClient(gateway.port, version=version) as client:  # goodbye is answered
+            assert client.chat().status == 200
+            client.sock.goodbye()
+            assert client.is_closed()
 
 
 # ---- streams and drains

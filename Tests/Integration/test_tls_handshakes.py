@@ -152,12 +152,11 @@ def half_handshakes(gateway, count: int, data: bytes) -> list[socket.socket]:
     return found
 
 
-@pytest.mark.parametrize("what", ["nothing", "half", "whole"])
-def test_TL_03_stalled_handshakes_are_cut(start, upstream, authority, what):
-    gateway = start(Gateway, secured(upstream.url, authority.tls(), handshake_timeout_seconds=0.3))
+def test_TL_03_stalled_handshakes_are_cut(start, upstream, authority):
+    gateway = start(Gateway, secured(upstream.url, authority.tls(), handshake_timeout_seconds=0.7))
     whole = records(hello())
-    stalled = half_handshakes(gateway, 20, {"nothing": b"", "half": whole[:40], "whole": whole}[what])
     with SecureClient(gateway.port) as client:
+        stalled = [sock for data in (b"", whole[:40], whole) for sock in half_handshakes(gateway, 20, data)]
         assert client.chat().status == 200
         for sock in stalled:
             try:
@@ -166,7 +165,7 @@ def test_TL_03_stalled_handshakes_are_cut(start, upstream, authority, what):
             except ConnectionResetError:
                 pass
             sock.close()
-        wait_refused(gateway, "slow_handshake", 20)
+        wait_refused(gateway, "slow_handshake", 60)
         # A finished handshake has no more to do with that deadline.
         assert client.chat().status == 200
 
@@ -257,29 +256,24 @@ def one_byte_segments(data: bytes) -> list[bytes]:
     return [data[at:at + 1] for at in range(len(data))]
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("shape", [one_byte_records, one_byte_segments])
-def test_TL_04_a_hello_in_pieces_is_accepted_or_a_clean_alert(front, version, shape):
-    first = []
+def test_TL_04_a_hello_in_pieces_is_accepted(front):
+    for version, shape in (("1.2", one_byte_records), ("1.2", one_byte_segments), ("1.3", one_byte_records), ("1.3", one_byte_segments)):
+        first = []
 
-    def once(data):
-        if first:
-            return [data]
-        first.append(1)
-        return shape(data)
+        def once(data):
+            if first:
+                return [data]
+            first.append(1)
+            return shape(data)
 
-    try:
         with SecureClient(front.port, version=version, shape=once) as client:
             assert client.chat().status == 200
-    except ssl.SSLError as error:
-        assert shape is one_byte_records and "alert" in str(error).lower(), error
-        wait_refused(front, "handshake", 1)
 
 
-@pytest.mark.parametrize("size", [16, 60])
-def test_TL_04_extensions_of_many_kilobytes(front, size):
-    with SecureClient(front.port, alpn=["x" * 250] * (4 * size) + ["http/1.1"]) as client:
-        assert client.chat().status == 200 and client.tls.selected_alpn_protocol() == "http/1.1"
+def test_TL_04_extensions_of_many_kilobytes(front):
+    for size in (16, 60):
+        with SecureClient(front.port, alpn=["x" * 250] * (4 * size) + ["http/1.1"]) as client:
+            assert client.chat().status == 200 and client.tls.selected_alpn_protocol() == "http/1.1"
 
 
 def test_TL_04_padding_unknown_and_repeated_extensions(front):
@@ -415,23 +409,23 @@ def wants_certificate(authority, **options) -> dict:
     return authority.tls(client_ca=str(authority.ca), **options)
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_TL_07_without_a_good_certificate_nobody_gets_in(start, upstream, authority, stranger, version):
+def test_TL_07_without_a_good_certificate_nobody_gets_in(start, upstream, authority, stranger):
     gateway = start(Gateway, secured(upstream.url, wants_certificate(authority)))
     bad = {
         "none": None, "another authority's": stranger.make("client"), "ended": authority.make("client", days=-1),
         "a server's": authority.make("client", usage="serverAuth"), "the authority's own name": (stranger.ca, stranger.key),
     }
-    for number, (what, certificate) in enumerate(bad.items()):
+    for number, (version, what) in enumerate((version, what) for version in ("1.2", "1.3") for what in bad):
         with pytest.raises((ssl.SSLError, ConnectionError, Broken)) as caught:
             # In TLS 1.3 the client is done before the server has looked: what it sends at once must not become a request.
-            with SecureClient(gateway.port, version=version, certificate=certificate) as client:
+            with SecureClient(gateway.port, version=version, certificate=bad[what]) as client:
                 client.chat()
-        assert not isinstance(caught.value, ssl.SSLError) or "ALERT" in str(caught.value).upper(), (what, caught.value)
+        assert not isinstance(caught.value, ssl.SSLError) or "ALERT" in str(caught.value).upper(), (version, what, caught.value)
         wait_refused(gateway, "client_certificate", number + 1)
     assert upstream.connections == 0 and gateway.records() == []
-    with SecureClient(gateway.port, version=version, certificate=authority.make("client", usage="clientAuth")) as client:
-        assert client.chat().status == 200
+    for version in ("1.2", "1.3"):
+        with SecureClient(gateway.port, version=version, certificate=authority.make("client", usage="clientAuth")) as client:
+            assert client.chat().status == 200
 
 
 def test_TL_07_optional_certificates_route(start, authority, stranger):
@@ -506,13 +500,13 @@ def test_sessions_resume_at_every_worker_and_over_reloads(start, upstream, autho
     assert metric(gateway, "openclaw_tls_handshakes_total", resumed="false") == 1
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_without_rotation_there_are_no_tickets(start, upstream, authority, version):
+def test_without_rotation_there_are_no_tickets(start, upstream, authority):
     gateway = start(Gateway, secured(upstream.url, authority.tls(ticket_rotation_seconds=0)))
-    settings = context(version=version)
-    session = first_session(gateway, settings)
-    assert not session.has_ticket
-    assert not resumes(gateway, settings, session if version == "1.2" else None)
+    for version in ("1.2", "1.3"):
+        settings = context(version=version)
+        session = first_session(gateway, settings)
+        assert not session.has_ticket
+        assert not resumes(gateway, settings, session if version == "1.2" else None)
 
 
 def test_tickets_are_taken_for_two_periods(start, upstream, authority):
