@@ -116,7 +116,7 @@ def test_INV_8_damaged_client_streams_crash_nothing(recorded_door, folder):
     after them all it is as healthy as before."""
     dice = random.Random(f"{recorded_door.target.name}")
     streams = [path.read_bytes() for path in sorted((folder / "client-streams").iterdir())]
-    for number in range(400):
+    for number in range(150):
         raw = bytearray(dice.choice(streams))
         for _ in range(dice.randrange(1, 5)):
             at, how = dice.randrange(24 if dice.random() < 0.95 else 0, max(25, len(raw))), dice.randrange(5)
