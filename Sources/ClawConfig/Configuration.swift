@@ -112,7 +112,7 @@ public struct ServerTLS: Sendable {
 public struct HTTP2: Sendable {
     public var streamsMax = 256
     /// Streams reset before their answer began: how many at once, and how many more each second.
-    public var resetsMax = 200
+    public var resetsMax = 150
     public var resetsPerSecond = 20
     public var controlFramesMax = 1000
     public var controlFramesPerSecond = 100

@@ -34,14 +34,14 @@ def test_H2_02_rapid_reset(usual, mock):
             # What was not read any more when the connection ended may have taken GOAWAY with it (RST of TCP).
             assert peer.end == "reset" or peer.goaways[-1][1] == ENHANCE_YOUR_CALM
             assert not peer.goaways or peer.goaways[-1][0] < 2 * 260
-        assert asked(mock) <= 220
+        assert asked(mock) <= 200
         until(lambda: mock.stats()["in_flight"] <= 1, "nothing in flight but the neighbour")
 
 
 def test_H2_02_resets_that_come_slowly_are_let_be(usual, mock):
     """Fewer than the budget, spread: the connection stays."""
     with usual.peer() as peer:
-        for _ in range(150):
+        for _ in range(120):
             stream = peer.open("/slow", *SLOW)
             peer.reset(stream)
         peer.ping()
