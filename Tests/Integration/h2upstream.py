@@ -4,8 +4,11 @@ import struct
 import threading
 
 import hpack
+import pytest
 
+from rig import *
 from scripted import *
+from tlsrig import authority  # a fixture that `speak` needs
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 1, 2, 7, 8, 11
@@ -157,3 +160,87 @@ def answering_calls(answer):
         while True:
             answer(session, session.call())
     return play
+
+
+def pumping(sent: list[int], size: int):
+    """Plays a server that answers `slow` with so many bytes as its windows allow, counted in `sent[0]`, and everybody else at once."""
+    def pump(session, stream):
+        while sent[0] < size and session.room(stream) > 0:
+            piece = min(session.room(stream), 16384, size - sent[0])
+            sent[0] += piece
+            session.data(stream, bytes(piece), end=sent[0] == size)
+
+    def play(session):
+        slow = None
+        while True:
+            waiting = [call for call in session.calls.values() if call.is_whole and call.stream not in session.taken]
+            if waiting:
+                call = session.call()
+                if b"slow" in call.body:
+                    slow = call.stream
+                    session.head(slow, fields=[("content-type", "application/octet-stream")])
+                else:
+                    session.answer(call.stream, bytes(100_000))
+            else:
+                session.read()
+            if slow:
+                pump(session, slow)
+    return play
+
+
+# ---- what tests start
+
+@pytest.fixture
+def speak(start, authority):
+    """Starts an upstream whose connections play `play(session)`; gives it back with its part of the configuration."""
+    def make(play, settings=(), clear: bool = False, model: bool = True, gives: bool = True, script=None, **options):
+        settings_of_tls = None
+        if not clear:
+            settings_of_tls = authority.context()
+            settings_of_tls.set_alpn_protocols(["h2"])
+        upstream = start(Upstream, script or speaking(play, settings, gives), context=settings_of_tls)
+        upstream.config = {"type": "generic" if model else "http", "base_url": upstream.url + ("/v1" if model else ""), **options}
+        if clear:
+            upstream.config["protocol"] = "http2"
+        else:
+            upstream.config["tls"] = {"ca": str(authority.ca)}
+        return upstream
+    return make
+
+
+def one(upstream, **sections) -> dict:
+    return {"upstreams": {"one": upstream.config}, **sections}
+
+
+def two(first, second, **sections) -> dict:
+    """The second is asked when the first fails."""
+    return {"upstreams": {"first": first.config, "second": second.config}, "routes": [route("first", "second")], **sections}
+
+
+def echo(session: Session, call: Call):
+    session.answer(call.stream, call.body or b"{}")
+
+
+def stream_head(session: Session, call: Call):
+    session.head(call.stream, fields=[("content-type", "text/event-stream")])
+
+
+def good(session: Session, call: Call):
+    stream_head(session, call)
+    session.data(call.stream, b"".join(good_stream()), end=True)
+
+
+def many(gateway, count: int, **body) -> list[Client]:
+    """So many requests, each on a connection of its own, under way at the same time."""
+    clients = [gateway.connect() for _ in range(count)]
+    for number, client in enumerate(clients):
+        client.send("POST", "/v1/chat/completions", {"model": "m", "user": str(number), **body})
+    return clients
+
+
+def read_all(clients) -> list[Answer]:
+    answers = []
+    for client in clients:
+        with client:
+            answers.append(client.read())
+    return answers
