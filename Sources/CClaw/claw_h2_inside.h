@@ -90,6 +90,7 @@ struct claw_h2 {
     uint32_t lost;
     int64_t peer_window, widest_window;  // SETTINGS_INITIAL_WINDOW_SIZE of the peer; the widest of the streams' windows
     uint32_t window_updates;             // free ones, earned by what was sent
+    uint32_t pings;                      // likewise; none at first
     uint32_t *our_resets;                // ring, made with the first
     uint32_t closed[H2_CLOSED];
     uint32_t our_resets_at, closed_at;

@@ -133,6 +133,7 @@ int h2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_
 
 static void earn_window_updates(claw_h2 *h2) {
     if (h2->window_updates + 2 <= WINDOW_UPDATES_MAX) h2->window_updates += 2;
+    if (h2->pings < WINDOW_UPDATES_MAX) h2->pings++;
 }
 
 int h2_on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context) {

@@ -120,6 +120,8 @@ final class AdminPeer {
         precondition(result == 0, "cannot connect: errno \(errno)")
     }
 
+    private var lastError: Int32 = 0
+
     deinit { close(fd) }
 
     func send(_ text: String) {
@@ -141,7 +143,10 @@ final class AdminPeer {
     /// False at the end, on a reset, and when nothing came in time.
     private func more() -> Bool {
         var piece = [UInt8](repeating: 0, count: 65536)
-        let count = recv(fd, &piece, piece.count, 0)
+        var count = 0
+        // A blocking read with a time-out is never restarted by the kernel after a signal (signal(7)).
+        repeat { count = recv(fd, &piece, piece.count, 0) } while count < 0 && errno == EINTR
+        if count < 0 { lastError = errno }
         if count > 0 { buffer += piece[..<count] }
         return count > 0
     }
@@ -159,7 +164,7 @@ final class AdminPeer {
         while true {
             while end + 4 <= buffer.count, !buffer[end..<end + 4].elementsEqual(ending) { end += 1 }
             if end + 4 <= buffer.count { break }
-            try #require(more(), "the connection ended within the head: \(String(decoding: buffer, as: UTF8.self))")
+            try #require(more(), "the connection ended (errno \(lastError)) within the head: \(String(decoding: buffer, as: UTF8.self))")
         }
         let lines = String(decoding: buffer[..<end], as: UTF8.self).components(separatedBy: "\r\n")
         var fields: [String: String] = [:]

@@ -363,7 +363,8 @@ extension Worker {
     func makeExchange(_ index: UInt32) -> UInt32? {
         guard let (at, isFresh) = exchanges.take() else { return nil }
         let exchange = exchanges.base + at
-        let generation = isFresh ? 1 : (exchange.pointee.generation &+ 1) & 0xff_ffff
+        // Never 0: the word of slot 0 in generation 0 would be that of nobody.
+        let generation = isFresh ? 1 : max(1, (exchange.pointee.generation &+ 1) & 0xff_ffff)
         if isFresh { exchange.initialize(to: Exchange(plan: plan)) } else { exchange.pointee = Exchange(plan: plan) }
         exchange.pointee.generation = generation
         exchange.pointee.connection = index

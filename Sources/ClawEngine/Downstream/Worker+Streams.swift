@@ -315,6 +315,9 @@ extension Worker {
                 exchange.pointee.failure = .badRequest
                 return clientGone(index)
             }
+            guard exchange.pointee.bodyBuffer != noIndex || growBody(exchange, by: count) else {
+                return answerError(index, .bodyMemoryExhausted, detail: "server.max_body_memory_mb")
+            }
         } else {
             if count > exchange.pointee.plan.pointee.bodyBytesMax - exchange.pointee.bodyLength { return answerError(index, .bodyTooLarge, detail: "") }
             guard growBody(exchange, by: count) else { return answerError(index, .bodyMemoryExhausted, detail: "server.max_body_memory_mb") }
@@ -332,6 +335,13 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         guard !exchange.pointee.isHeld, !exchange.pointee.isEnding, let session = connections.base[Int(exchange.pointee.connection)].session else { return }
         let isLast = exchange.pointee.state == .draining
+        if isLast, exchange.pointee.resetsClient {
+            // A cut answer must not look whole: what is queued is dropped, and `finish` resets the stream.
+            dropAnswerLines(exchange)
+            while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
+            markDirty(exchange.pointee.connection)
+            return markEnding(index)
+        }
         if exchange.pointee.answerLines.length > 0 {
             let lines = exchange.pointee.answerLines
             let ends = isLast && exchange.pointee.output.isEmpty && exchange.pointee.trailers.length == 0
@@ -435,6 +445,9 @@ extension Worker {
         if connection.pointee.streams == 0 {
             let end = connection.pointee.heardAt + plan.pointee.idleTimeout
             if now < end { return timers.set(connectionTimers + Int(index), end) }
+            // It was told already and does not read: nobody waits for it any longer.
+            if connection.pointee.closesAfter, connection.pointee.isBlocked { return abandon(index, reset: true) }
+            timers.set(connectionTimers + Int(index), now + plan.pointee.writeTimeout)
             connection.pointee.closesAfter = true
             _ = claw_h2_goaway(session, StreamError.noError, 1)
             return flushStreams(index)

@@ -203,6 +203,8 @@ struct Exchange: ~Copyable {
     /// Buffers of upstream data waiting in `output`.
     var heldBuffers: UInt32 = 0
     var isPaused = false
+    /// A piece of the answer found no buffer.
+    var lostBytes = false
     /// Bytes of unfinished event held back while the usage event is being hidden.
     var tail = TailWindow()
 

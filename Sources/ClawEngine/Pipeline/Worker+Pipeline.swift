@@ -21,7 +21,13 @@ extension Worker {
         // A stream has neighbours: nothing that it says ends the connection (a CONNECT, for one, is not kept alive over HTTP/1.1).
         if !head.keepAlive, exchange.pointee.stream == 0 { connection.pointee.closesAfter = true }
         let limit = exchange.pointee.plan.pointee.requestsPerConnectionMax
-        if limit > 0, Int(connection.pointee.requests) >= limit { connection.pointee.closesAfter = true }
+        if limit > 0, Int(connection.pointee.requests) >= limit {
+            connection.pointee.closesAfter = true
+            if exchange.pointee.stream != 0, let session = connection.pointee.session {
+                _ = claw_h2_goaway(session, StreamError.noError, 1)
+                markDirty(exchange.pointee.connection)
+            }
+        }
         identify(exchange)
 
         // Framing first: what follows depends on it, also after an early answer.
@@ -128,7 +134,9 @@ extension Worker {
     private static let bodyStepBytes = 262_144
 
     func makeRoomForBody(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        let wanted = exchange.pointee.bodyExpected < 0 ? 65536 : exchange.pointee.bodyExpected
+        // A stream costs its client nothing, so it books room as its body comes; on a connection of its own the whole length at once.
+        let whole = exchange.pointee.bodyExpected
+        let wanted = whole < 0 ? 65536 : exchange.pointee.stream != 0 ? min(whole, 65536) : whole
         guard let block = bodyStore.take(wanted, budget: exchange.pointee.plan.pointee.bodyMemoryBytesMax) else { return false }
         exchange.pointee.bodyBase = block.base
         exchange.pointee.bodyCapacity = block.capacity
@@ -187,7 +195,9 @@ extension Worker {
         let needed = exchange.pointee.bodyLength + count
         if needed <= exchange.pointee.bodyCapacity { return true }
         let plan = exchange.pointee.plan
-        guard let block = bodyStore.take(max(needed, exchange.pointee.bodyCapacity * 2), budget: plan.pointee.bodyMemoryBytesMax) else { return false }
+        let double = exchange.pointee.bodyCapacity * 2
+        let wanted = exchange.pointee.bodyExpected < 0 ? double : min(double, exchange.pointee.bodyExpected)
+        guard let block = bodyStore.take(max(needed, wanted), budget: plan.pointee.bodyMemoryBytesMax) else { return false }
         if let old = exchange.pointee.bodyBase {
             memcpy(block.base, old, exchange.pointee.bodyLength)
             bodyStore.give(old, capacity: exchange.pointee.bodyCapacity)

@@ -170,6 +170,7 @@ extension Worker {
             }
         }
         frame(exchange, bytes, count, buffer)
+        if exchange.pointee.lostBytes { return giveUp(index) }
         if exchange.pointee.isHeld, exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes { commit(index) }
         return true
     }
@@ -206,14 +207,25 @@ extension Worker {
             releaseHoldback(exchange)
         }
         if end > start { frame(exchange, bytes + start, end - start, buffer) }
+        if exchange.pointee.lostBytes { return giveUp(index) }
         if exchange.pointee.isHeld, exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes { commit(index) }
         return true
+    }
+
+    /// All buffers are in use, and a piece of the body had no room: an answer with a hole in it is no answer.
+    private func giveUp(_ index: UInt32) -> Bool {
+        attemptFailed(index, .buffersExhausted)
+        return false
     }
 
     private func releaseHoldback(_ exchange: UnsafeMutablePointer<Exchange>) {
         let length = exchange.pointee.holdbackLength
         exchange.pointee.holdbackLength = 0
-        guard length > 0, let room = buffers.reserve(length), let holdback = exchange.pointee.holdback else { return }
+        guard length > 0, let holdback = exchange.pointee.holdback else { return }
+        guard let room = buffers.reserve(length) else {
+            exchange.pointee.lostBytes = true
+            return
+        }
         memcpy(room, holdback, length)
         let segment = buffers.commit(length)
         frame(exchange, UnsafeMutablePointer(mutating: segment.base), length, segment.buffer)
@@ -224,6 +236,8 @@ extension Worker {
 
     @inline(__always)
     private func append(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int, _ buffer: UInt32) {
+        // What has to wait is packed together: a small span would keep a whole buffer from everybody else.
+        if count <= 4096, exchange.pointee.isPaused || exchange.pointee.isHeld, copySpan(bytes, count, to: &exchange.pointee.output) { return }
         buffers.retain(buffer)
         exchange.pointee.output.append(Segment(base: bytes, length: UInt32(truncatingIfNeeded: count), buffer: buffer))
         exchange.pointee.heldBuffers += 1
@@ -233,7 +247,10 @@ extension Worker {
     private func frame(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ buffer: UInt32) {
         guard exchange.pointee.answerHasBody, exchange.pointee.method != .head else { return }
         if exchange.pointee.answerIsChunked {
-            guard let room = buffers.reserve(24) else { return }
+            guard let room = buffers.reserve(24) else {
+                exchange.pointee.lostBytes = true
+                return
+            }
             var writer = TextWriter(room)
             writer.put(chunkSize: UInt64(count))
             writer.put("\r\n")
@@ -379,8 +396,11 @@ extension Worker {
         if exchange.pointee.isStream, exchange.pointee.answerIsChunked || exchange.pointee.versionMinor == 0 || exchange.pointee.stream != 0 {
             // A piece of an event that can't become whole, and may be the one the client must not see.
             exchange.pointee.holdbackLength = 0
-            appendErrorEvent(exchange, kind)
-            if exchange.pointee.answerIsChunked { appendStatic(exchange, "0\r\n\r\n") }
+            if !appendErrorEvent(exchange, kind) {
+                exchange.pointee.resetsClient = true
+            } else if exchange.pointee.answerIsChunked {
+                appendStatic(exchange, "0\r\n\r\n")
+            }
         } else {
             exchange.pointee.resetsClient = true
         }
@@ -392,8 +412,9 @@ extension Worker {
         push(index)
     }
 
-    private func appendErrorEvent(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind) {
-        guard let room = buffers.reserve(1024) else { return }
+    /// False: there is no buffer for it.
+    private func appendErrorEvent(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind) -> Bool {
+        guard let room = buffers.reserve(1024) else { return false }
         let row = kind.row
         let body = scratch
         var writer = TextWriter(body)
@@ -422,6 +443,7 @@ extension Worker {
         out.put(UnsafeRawBufferPointer(start: body, count: writer.count))
         if exchange.pointee.answerIsChunked { out.put("\r\n") }
         exchange.pointee.output.append(buffers.commit(out.count))
+        return true
     }
 
     private static func sentence(_ kind: FailureKind) -> StaticString {
@@ -585,7 +607,8 @@ extension Worker {
         let text: StaticString = status == 100 ? "HTTP/1.1 100 Continue\r\n\r\n" : "HTTP/1.1 102 Processing\r\n\r\n"
         var slice = claw_slice(base: text.utf8Start, length: text.utf8CodeUnitCount)
         let sent = claw_send(loop, connection.pointee.fd, &slice, 1)
-        if sent != Int64(text.utf8CodeUnitCount), sent != -Int64(EAGAIN) { clientGone(index) }
+        // Under TLS what did not go out is encrypted already and can't be taken back.
+        if sent != Int64(text.utf8CodeUnitCount), sent != -Int64(EAGAIN) || connection.pointee.isSecure { clientGone(index) }
     }
 
     /// Nobody is left to answer: the upstream is cancelled at once, what was used is accounted, the connection goes.

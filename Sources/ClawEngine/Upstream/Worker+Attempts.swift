@@ -144,6 +144,7 @@ extension Worker {
         exchange.pointee.sawFinish = false
         exchange.pointee.sawContent = false
         exchange.pointee.heldBuffers = 0
+        exchange.pointee.lostBytes = false
         exchange.pointee.usage = Usage()
         exchange.pointee.finishReasonLength = 0
         exchange.pointee.events = EventScanner()

@@ -32,9 +32,12 @@ extension Worker {
         options.is_client = 1
         options.head_bytes_max = UInt32(clamping: exchange.pointee.plan.pointee.headLimits.headBytesMax)
         options.head_fields_max = UInt32(clamping: exchange.pointee.plan.pointee.headLimits.fieldsMax)
-        // A paused stream holds no more than its client's buffer; the connection's window is for all of them together.
+        // A paused stream holds no more than its client's buffer; the connection's window has no part in it: streams that wait would close it for the others.
         options.stream_window = UInt32(clamping: max(65536, exchange.pointee.plan.pointee.streamBufferBytes))
-        options.connection_window = 16 << 20
+        options.connection_window = UInt32(Int32.max)
+        // Upstreams are configured, not strangers, and gRPC servers measure the way with a PING a round trip.
+        options.control_max = 100_000
+        options.control_per_second = 20_000
         var session: OpaquePointer?
         exchange.pointee.link = noIndex
         link.pointee.exchange = noIndex
