@@ -114,15 +114,15 @@ def test_H2_04_an_agent_that_aborts_after_the_first_token_is_never_cut_off(usual
 
 def test_H2_08_a_window_of_zero_with_100_answers_waiting(door, mock):
     """Memory is bounded, the upstream is not read on, and after the time for writing the streams are over on both sides."""
-    patient = door(plain=mock.url, server={"write_timeout_seconds": 0.5, "stream_buffer_kb": 64})
+    patient = door(plain=mock.url, server={"write_timeout_seconds": 2, "stream_buffer_kb": 64})
     with unharmed(patient, memory=32 << 20):
         with patient.peer(settings=HELD) as peer:
             peer.greeted()
             streams = [peer.open("/bytes/20000000") for _ in range(100)]
-            for stream in streams:
-                peer.head(stream)
+            # On a busy machine the first of them may be over before the last one's head is here.
+            peer.wait(lambda: all(peer.answers[stream].status for stream in streams), "a head of each")
             assert all(len(peer.answers[stream].body) == 0 for stream in streams)
-            until(lambda: mock.stats()["in_flight"] <= 1, "the upstream's side is over", 10)
+            until(lambda: mock.stats()["in_flight"] <= 1, "the upstream's side is over", 20)
             try:
                 peer.wait(lambda: all(peer.answers[stream].reset is not None for stream in streams) or peer.goaways, "a reset of each, or the connection's end")
             except Over:
@@ -132,12 +132,12 @@ def test_H2_08_a_window_of_zero_with_100_answers_waiting(door, mock):
 
 def test_H2_08_a_window_that_moves_a_little_keeps_a_stream(door, mock):
     """The time for writing counts from the last progress, not from the beginning."""
-    patient = door(plain=mock.url, server={"write_timeout_seconds": 0.5, "stream_buffer_kb": 64})
+    patient = door(plain=mock.url, server={"write_timeout_seconds": 1.5, "stream_buffer_kb": 64})
     with patient.peer(settings=HELD) as peer:
         peer.greeted()
         stream = peer.open("/bytes/26")
         got = peer.head(stream)
-        end = time.monotonic() + 0.9
+        end = time.monotonic() + 2.2
         for size in range(1, 27):
             peer.give(stream, 1)
             peer.wait(lambda: len(got.body) >= size, "a byte")
