@@ -141,10 +141,10 @@ class Gateway:
 
 
 class Mock:
-    """`openclaw mock` with settings for all requests."""
+    """`openclaw mock` with settings for all requests; flags such as "--replay", folder stand before them."""
 
-    def __init__(self, **settings):
-        command = [BINARY, "mock", "--port", "0"]
+    def __init__(self, *flags, **settings):
+        command = [BINARY, "mock", "--port", "0", *map(str, flags)]
         for name, value in settings.items():
             command += ["--set", f"{name.replace('_', '-')}={value}"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)

@@ -36,8 +36,14 @@ struct MockStream {
     /// Last token whose pace was added to `due`.
     var pacedToken = 0
     var stallDone = false
-    var answer = AnswerText()
+    var content = MockContent()
+    var shape = StreamShape()
+    var form = StreamForm.events
+    var lineEnd = LineEnd.lf
     var choices = 1
+    /// Tokens of the thinking and of the text that are told of so far, for usage that runs along.
+    var thoughtTold = 0
+    var textTold = 0
     var bytesLeft: UInt64 = 0
     /// True exactly when a timer fired while output was still waiting for the socket.
     var wantsAdvance = false
@@ -70,6 +76,9 @@ struct MockConnection {
 
     // The request
     var endpoint = MockEndpoint.echo
+    var dialect = MockDialect.openai
+    /// Gemini's alt=sse.
+    var asksForEvents = false
     var isHead = false
     var isPost = false
     var isOldVersion = false
@@ -81,6 +90,10 @@ struct MockConnection {
     var echo: UnsafeMutablePointer<MockEcho>?
     var requestBytes: UInt64 = 0
     var script = MockScript()
+    /// The recorded answer to give, by its number; see `MockWorker.chooseRecording`.
+    var recording = MockRecordings.none
+    /// The recordings of this method and path, while the request's body is not read yet.
+    var recordingGroup = MockRecordings.none
 
     // The answer
     var status = 0
@@ -96,7 +109,7 @@ struct MockConnection {
     var pendingStart = 0
     var pendingCount = 0
     var pendingCapacity = 0
-    /// `"id":…,"choices":[` of the stream's events.
+    /// What all events of a stream have in common, rendered once.
     var prefix: UnsafeMutablePointer<UInt8>?
     var prefixCount = 0
     var stream = MockStream()

@@ -8,29 +8,33 @@
 // | tokens | count | length of the answer in tokens (the request's max_tokens may lower it) |
 // | answer-bytes | bytes | exact length of the answer's text; tokens follow from it |
 // | event-bytes | bytes | pads the text of each stream event to this size |
+// | thinking | count | tokens of thinking before the text, in the dialect's way |
+// | tool-calls | count | answers with so many parallel calls of the first tool that the request offers |
+// | tool-text | true | text before those calls |
 // | delay-ms | ms | before the head |
 // | ttft-ms | ms | from the head to the first event; a plain answer waits that long before its head |
 // | rate | tokens/s | pace of tokens, 0 = as fast as it goes; a plain answer waits tokens/rate |
 // | jitter | 0…1 | each gap is drawn from gap × (1 ± jitter), seeded |
 // | burst | events | that many tokens come together, then nothing until their time is up |
-// | status | 100…599 | answers with this status and an error body of OpenAI's shape |
-// | retry-after | text | value of the Retry-After header of such an answer |
+// | status | 100…599 | answers with this status and the dialect's error body |
+// | retry-after | text | value of the Retry-After header of such an answer (in Gemini's, the seconds of its RetryInfo) |
 // | error-rate | 0…1 | share of requests (seeded) on which status and faults are played; default all |
 // | reset | head, bytes:N, events:N | TCP reset before the head, after N bytes of the answer, after N events |
 // | stall | N or N:MS | after N events silence for MS (without MS: for ever); a plain answer stalls before (0) or inside its body |
 // | cut-after | bytes | closes after N bytes of the answer, head included |
 // | garbage | see `Garbage` | breaks HTTP in one named way |
-// | error-after | events | after N events an in-band `{"error":…}` event and the end, without [DONE] |
-// | no-done | true | a clean end of the stream without [DONE] |
-// | usage | see `UsageFault` | what the usage of a stream says, wrongly |
+// | error-after | events | after N events the dialect's in-band error and the end of the stream, without what would say that it is whole |
+// | no-done | true | a clean end of the stream without what says that it is whole ([DONE], message_stop, …) |
+// | usage | see `UsageFault` | what the usage of a stream says, wrongly; twice, first and after-done only where the usage is an event of its own |
 // | close | true | Connection: close |
 // | framing | auto, content-length, chunked, until-close | how the body is delimited |
-// | eol | lf, crlf, cr | line ends of events |
+// | eol | lf, crlf, cr | line ends of server-sent events; without it CRLF in Gemini's, LF in the others' |
 // | comments | events | a comment line after every N events |
 // | split | bytes | no write is longer, each in a loop turn of its own |
 // | split-ms | ms | pause between such writes |
 // | early | true | answers when the request's head is there, without reading its body, then closes |
 // | content-type | text | instead of the right one |
+// | piece-bytes | bytes | cuts a recorded answer (MockRecordings) into pieces of this size, each a chunk of its own |
 
 /// A short text in place, up to 48 bytes; longer is cut.
 struct ShortText: Sendable {
@@ -95,6 +99,9 @@ public struct MockScript: Sendable {
     var tokens = 48
     var answerBytes = 0
     var eventBytes = 0
+    var thinking = 0
+    var toolCalls = 0
+    var hasToolText = false
     var delayNanoseconds: UInt64 = 0
     var firstTokenNanoseconds: UInt64 = 0
     var tokensPerSecond = 0.0
@@ -118,12 +125,14 @@ public struct MockScript: Sendable {
     var usage = UsageFault.right
     var closes = false
     var frame = BodyFrame.auto
-    var lineEnd = LineEnd.lf
+    /// nil: the dialect's own.
+    var lineEnd: LineEnd?
     var commentsEvery = 0
     var splitBytes = 0
     var splitNanoseconds: UInt64 = 0
     var answersEarly = false
     var contentType = ShortText()
+    var pieceBytes = 0
 
     public init() {}
 
@@ -131,6 +140,8 @@ public struct MockScript: Sendable {
     public static let settings: [(name: String, help: String)] = [
         ("seed", "names the text (default 1)"), ("tokens", "length of an answer in tokens (default 48)"),
         ("answer-bytes", "exact length of the text instead"), ("event-bytes", "pads the text of each stream event"),
+        ("thinking", "tokens of thinking before the text"), ("tool-calls", "N parallel calls of the first tool offered"),
+        ("tool-text", "true: text before those calls"),
         ("delay-ms", "before the head"), ("ttft-ms", "from head to first event"),
         ("rate", "tokens per second, 0 = as fast as it goes"), ("jitter", "0…1, share of each gap, seeded"),
         ("burst", "tokens that come together"), ("status", "answer with this error status"),
@@ -138,12 +149,12 @@ public struct MockScript: Sendable {
         ("reset", "head | bytes:N | events:N"), ("stall", "N or N:MS: silence after N events"),
         ("cut-after", "close after N bytes of the answer"),
         ("garbage", Garbage.allCases.dropFirst().map(\.rawValue).joined(separator: " | ")),
-        ("error-after", "in-band error after N events"), ("no-done", "true: end without [DONE]"),
+        ("error-after", "in-band error after N events"), ("no-done", "true: end without [DONE], message_stop, …"),
         ("usage", UsageFault.allCases.map(\.rawValue).joined(separator: " | ")), ("close", "true: Connection: close"),
         ("framing", "auto | content-length | chunked | until-close"), ("eol", "lf | crlf | cr: line ends of events"),
         ("comments", "a comment line after every N events"), ("split", "no write longer than N bytes"),
         ("split-ms", "pause between such writes"), ("early", "true: answer before the body is read, then close"),
-        ("content-type", "instead of the right one"),
+        ("content-type", "instead of the right one"), ("piece-bytes", "recorded answers in chunks of N bytes"),
     ]
 
     /// Sets one setting by its name. False when the name or the value is none.
@@ -158,6 +169,9 @@ public struct MockScript: Sendable {
         case "tokens": return count(value, 1 << 30, \.tokens)
         case "answer-bytes": return count(value, 1 << 30, \.answerBytes)
         case "event-bytes": return count(value, 1 << 26, \.eventBytes)
+        case "thinking": return count(value, 1 << 30, \.thinking)
+        case "tool-calls": return count(value, 64, \.toolCalls)
+        case "tool-text": return flag(value, \.hasToolText)
         case "delay-ms": return milliseconds(value, \.delayNanoseconds)
         case "ttft-ms": return milliseconds(value, \.firstTokenNanoseconds)
         case "rate": return number(value, 1e9, \.tokensPerSecond)
@@ -208,6 +222,7 @@ public struct MockScript: Sendable {
         case "split-ms": return milliseconds(value, \.splitNanoseconds)
         case "early": return flag(value, \.answersEarly)
         case "content-type": contentType = ShortText(value)
+        case "piece-bytes": return count(value, 1 << 30, \.pieceBytes)
         default: return false
         }
         return true

@@ -1,4 +1,4 @@
-// MockServer: an upstream for demos, tests and load tests that speaks OpenAI's API. It binds its listeners when made (so `port` is known
+// MockServer: an upstream for demos, tests and load tests that speaks the APIs of OpenAI, Anthropic, Gemini, Ollama, Bedrock and Cohere. It binds its listeners when made (so `port` is known
 // and connections are accepted by the kernel from then on), runs one thread per worker, and can live inside another process: tests
 // and the gateway's demo mode do that. What each answer looks like is a MockScript; what was served is at GET /mock/stats.
 import CClaw
@@ -16,6 +16,9 @@ public struct MockOptions: Sendable {
     /// What GET /v1/models lists. Any model is answered.
     public var models = ["mock-model", "gpt-4o-mini", "gpt-4o", "text-embedding-3-small"]
     public var script = MockScript()
+    /// Recorded exchanges to answer with, and the id of the one that every request gets unless it names another.
+    public var recordings: MockRecordings?
+    public var recording: String?
     public init() {}
 }
 
@@ -28,6 +31,9 @@ public final class MockServer: @unchecked Sendable {
     public let options: MockOptions
     public let port: UInt16
     let vocabulary = Vocabulary()
+    let recordings: MockRecordings
+    /// The number of the recording that requests get by default.
+    let recording: Int32
     private let listeners: [Int32]
     private let tallies: [MockTally]
     private let stopWord: UnsafeMutablePointer<UInt64>
@@ -42,9 +48,12 @@ public final class MockServer: @unchecked Sendable {
     }
     private let running = Lock(Running())
 
-    /// Binds. Throws when the address is none or taken.
+    /// Binds. Throws when the address is none or taken, or the default recording is not there.
     public init(options: MockOptions) throws(LoadError) {
         self.options = options
+        recordings = options.recordings ?? MockRecordings()
+        recording = options.recording.map { [recordings] in recordings.number(of: $0) } ?? MockRecordings.none
+        if let id = options.recording, recording < 0 { throw LoadError("mock has no recording of the id \(id)") }
         let count = max(1, options.threads)
         var address = claw_address()
         guard claw_address_parse(options.address, options.port, &address) >= 0 else {

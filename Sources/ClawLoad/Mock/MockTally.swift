@@ -5,7 +5,13 @@ import CClaw
 
 /// What a request asked for; the label of `by_path`.
 enum MockEndpoint: Int, CaseIterable {
-    case chat, completions, embeddings, responses, models, bytes, echo, admin
+    case chat, completions, embeddings, responses, models
+    case messages, countTokens
+    case geminiGenerate, geminiStream, geminiEmbed, geminiBatchEmbed, geminiCount
+    case ollamaChat, ollamaGenerate, ollamaEmbed, ollamaTags
+    case converse, converseStream, invoke, bedrockCount
+    case cohereChat, cohereEmbed
+    case bytes, echo, admin
 
     var label: StaticString {
         switch self {
@@ -14,6 +20,23 @@ enum MockEndpoint: Int, CaseIterable {
         case .embeddings: "/v1/embeddings"
         case .responses: "/v1/responses"
         case .models: "/v1/models"
+        case .messages: "/v1/messages"
+        case .countTokens: "/v1/messages/count_tokens"
+        case .geminiGenerate: ":generateContent"
+        case .geminiStream: ":streamGenerateContent"
+        case .geminiEmbed: ":embedContent"
+        case .geminiBatchEmbed: ":batchEmbedContents"
+        case .geminiCount: ":countTokens"
+        case .ollamaChat: "/api/chat"
+        case .ollamaGenerate: "/api/generate"
+        case .ollamaEmbed: "/api/embed"
+        case .ollamaTags: "/api/tags"
+        case .converse: "/model/converse"
+        case .converseStream: "/model/converse-stream"
+        case .invoke: "/model/invoke"
+        case .bedrockCount: "/model/count-tokens"
+        case .cohereChat: "/v2/chat"
+        case .cohereEmbed: "/v2/embed"
         case .bytes: "/bytes"
         case .echo: "other"
         case .admin: "/mock"

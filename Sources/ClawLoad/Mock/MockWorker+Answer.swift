@@ -1,15 +1,20 @@
-// Plain answers of the mock: when they are due, which one, its head and its body. Streams branch off to MockWorker+Stream.
+// Plain answers of the mock: when they are due, which one, what it says, its head. The bodies are in the files of the dialects; streams branch off to
+// MockWorker+Stream.
 import CClaw
 
 extension MockWorker {
+    /// What stands around the text where JSON is wanted; as the inside of a JSON string.
+    static let jsonOpening: StaticString = #"{\"answer\":\""#
+    static let jsonClosing: StaticString = #"\"}"#
+
     /// The request is whole (or the script does not wait for that): answer now or when its time has come.
     func beginAnswer(_ connection: UnsafeMutablePointer<MockConnection>) {
+        chooseRecording(connection)
         var wait = connection.pointee.script.delayNanoseconds
         if !isStream(connection) {
             wait += connection.pointee.script.firstTokenNanoseconds
             if connection.pointee.script.tokensPerSecond > 0 && connection.pointee.status == 0 {
-                let answer = answerText(connection)
-                wait += UInt64(min(1e15, Double(answer.tokens) / connection.pointee.script.tokensPerSecond * 1e9))
+                wait += UInt64(min(1e15, Double(content(connection).outputTokens) / connection.pointee.script.tokensPerSecond * 1e9))
             }
         }
         if wait > 0 {
@@ -21,27 +26,43 @@ extension MockWorker {
     }
 
     func isStream(_ connection: UnsafeMutablePointer<MockConnection>) -> Bool {
-        guard connection.pointee.glance.isStream, connection.pointee.isPost, connection.pointee.script.status == 0 else { return false }
+        guard connection.pointee.script.status == 0, !connection.pointee.isHead else { return false }
+        if connection.pointee.recording != MockRecordings.none { return isRecordedStream(connection) }
+        guard connection.pointee.isPost else { return false }
         switch connection.pointee.endpoint {
-        case .chat, .completions, .responses: return true
+        case .chat, .completions, .responses, .messages, .ollamaChat, .ollamaGenerate, .cohereChat: return connection.pointee.glance.isStream
+        case .geminiStream, .converseStream: return true
         default: return false
         }
     }
 
-    func answerText(_ connection: UnsafeMutablePointer<MockConnection>) -> AnswerText {
-        var tokens = max(1, connection.pointee.script.tokens)
-        var exact = connection.pointee.script.answerBytes
+    /// What the answer says, by the script and the request.
+    func content(_ connection: UnsafeMutablePointer<MockConnection>) -> MockContent {
+        let script = connection.pointee.script
+        var content = MockContent()
+        content.isJSON = connection.pointee.glance.wantsJSON
+        switch connection.pointee.endpoint {
+        case .completions: break
+        case .ollamaGenerate: content.thought = thought(script)
+        default:
+            content.thought = thought(script)
+            content.calls = script.toolCalls
+        }
+        if content.calls > 0 && !script.hasToolText { return content }
+        var tokens = max(1, script.tokens)
+        var exact = script.answerBytes
         let limit = connection.pointee.glance.tokensMax
         if limit > 0 && limit < UInt64(tokens) {
             tokens = Int(limit)
             exact = 0
+            content.isCut = true
         }
-        return vocabulary.answer(seed: connection.pointee.script.seed, tokens: tokens, bytesExact: exact)
+        content.text = vocabulary.answer(seed: script.seed, tokens: tokens, bytesExact: exact)
+        return content
     }
 
-    func isCutByLimit(_ connection: UnsafeMutablePointer<MockConnection>) -> Bool {
-        let limit = connection.pointee.glance.tokensMax
-        return limit > 0 && limit < UInt64(max(1, connection.pointee.script.tokens))
+    private func thought(_ script: MockScript) -> AnswerText {
+        script.thinking > 0 ? vocabulary.answer(seed: ~script.seed, tokens: script.thinking, bytesExact: 0) : AnswerText()
     }
 
     func respond(_ connection: UnsafeMutablePointer<MockConnection>) {
@@ -66,25 +87,12 @@ extension MockWorker {
             answerError(connection, Int(connection.pointee.script.status))
             return
         }
+        if connection.pointee.recording != MockRecordings.none {
+            if isStream(connection) { startStream(connection) } else { answerRecorded(connection) }
+            return
+        }
         switch connection.pointee.endpoint {
-        case .chat, .completions, .responses, .embeddings:
-            guard connection.pointee.isPost else {
-                answerError(connection, 405)
-                return
-            }
-            if isStream(connection) {
-                startStream(connection)
-                return
-            }
-            body.count = 0
-            switch connection.pointee.endpoint {
-            case .chat: writeChat(connection)
-            case .completions: writeCompletion(connection)
-            case .embeddings: writeEmbeddings(connection)
-            default: writeResponse(connection, status: "completed", into: &body)
-            }
-            sendBody(connection, status: 200, type: "application/json")
-        case .models:
+        case .models, .ollamaTags:
             answerModels(connection)
         case .bytes:
             startBytes(connection)
@@ -94,6 +102,63 @@ extension MockWorker {
             sendBody(connection, status: 200, type: "application/json")
         case .admin:
             break
+        default:
+            guard connection.pointee.isPost else {
+                answerError(connection, 405)
+                return
+            }
+            if isStream(connection) {
+                startStream(connection)
+                return
+            }
+            body.count = 0
+            writeBody(connection)
+            sendBody(connection, status: 200, type: Self.plainType(connection.pointee.dialect))
+        }
+    }
+
+    static func plainType(_ dialect: MockDialect) -> StaticString {
+        switch dialect {
+        case .gemini: "application/json; charset=UTF-8"
+        case .ollama: "application/json; charset=utf-8"
+        default: "application/json"
+        }
+    }
+
+    private func writeBody(_ connection: UnsafeMutablePointer<MockConnection>) {
+        switch connection.pointee.endpoint {
+        case .chat: writeChat(connection)
+        case .completions: writeCompletion(connection)
+        case .responses: writeResponse(connection, status: "completed", into: &body)
+        case .messages: writeMessage(connection)
+        case .geminiGenerate: writeGenerated(connection)
+        case .ollamaChat, .ollamaGenerate: writeOllama(connection)
+        case .converse: writeConverse(connection)
+        case .cohereChat: writeCohere(connection)
+        case .embeddings, .geminiEmbed, .geminiBatchEmbed, .ollamaEmbed, .invoke, .cohereEmbed: writeEmbeddings(connection)
+        case .countTokens, .geminiCount, .bedrockCount: writeCount(connection)
+        case .models, .ollamaTags, .geminiStream, .converseStream, .bytes, .echo, .admin: break // not answered from here
+        }
+    }
+
+    /// What the count endpoints say.
+    private func writeCount(_ connection: UnsafeMutablePointer<MockConnection>) {
+        let tokens = connection.pointee.glance.promptTokens
+        switch connection.pointee.endpoint {
+        case .geminiCount:
+            body.append("{\n  \"totalTokens\": ")
+            body.append(decimal: tokens)
+            body.append(",\n  \"promptTokensDetails\": [\n    {\n      \"modality\": \"TEXT\",\n      \"tokenCount\": ")
+            body.append(decimal: tokens)
+            body.append("\n    }\n  ]\n}\n")
+        case .bedrockCount:
+            body.append("{\"inputTokens\":")
+            body.append(decimal: tokens)
+            body.append("}")
+        default:
+            body.append("{\"input_tokens\":")
+            body.append(decimal: tokens)
+            body.append("}")
         }
     }
 
@@ -101,23 +166,58 @@ extension MockWorker {
 
     /// Status line and the headers every answer has, up to where its framing goes.
     func writeHead(_ connection: UnsafeMutablePointer<MockConnection>, status: Int, type: StaticString) {
+        let recording = connection.pointee.recording
+        let status = recording >= 0 ? server.recordings.entries[Int(recording)].status : status
         connection.pointee.status = status
         if connection.pointee.endpoint != .admin { tally.add(status: status) }
         out.append("HTTP/1.1 ")
         out.append(decimal: UInt64(status))
         out.append(byte: 0x20)
         out.append(Self.reason(status))
-        out.append("\r\ncontent-type: ")
-        if connection.pointee.script.contentType.count > 0 {
-            connection.pointee.script.contentType.write(into: &out)
-        } else {
-            out.append(type)
+        out.append("\r\n")
+        let hasType = connection.pointee.script.contentType.count > 0
+        if hasType || recording < 0 {
+            out.append("content-type: ")
+            if hasType { connection.pointee.script.contentType.write(into: &out) } else { out.append(type) }
+            out.append("\r\n")
         }
-        out.append("\r\nx-request-id: ")
-        writeId(connection, "req_")
-        out.append("\r\nopenai-version: 2020-10-01\r\n")
+        if recording >= 0 {
+            writeRecordedFields(connection, withType: !hasType)
+        } else {
+            writeIdField(connection)
+        }
         if connection.pointee.script.closes || connection.pointee.isOldVersion { connection.pointee.keepsAlive = false }
         if !connection.pointee.keepsAlive { out.append("connection: close\r\n") }
+    }
+
+    /// The header that names the request, as the provider calls it; Gemini and Ollama have none.
+    private func writeIdField(_ connection: UnsafeMutablePointer<MockConnection>) {
+        switch connection.pointee.dialect {
+        case .openai:
+            out.append("x-request-id: ")
+            writeId(connection, "req_")
+            out.append("\r\nopenai-version: 2020-10-01\r\n")
+        case .azure:
+            out.append("apim-request-id: ")
+            writeUUID(connection, into: &out)
+            out.append("\r\nx-request-id: ")
+            writeUUID(connection, into: &out)
+            out.append("\r\nx-ms-region: Mock\r\n")
+        case .anthropic:
+            out.append("request-id: ")
+            writeId(connection, "req_")
+            out.append("\r\n")
+        case .bedrock:
+            out.append("x-amzn-requestid: ")
+            writeUUID(connection, into: &out)
+            out.append("\r\n")
+        case .cohere:
+            out.append("x-debug-trace-id: ")
+            writeUUID(connection, into: &out)
+            out.append("\r\n")
+        case .gemini, .ollama:
+            break
+        }
     }
 
     /// Sends the rendered `body` with its head.
@@ -179,90 +279,57 @@ extension MockWorker {
         for place in 0 ..< length { target.append(byte: connection.pointee.glance.model[place]) }
     }
 
-    // ---- bodies ----
-
-    private func writeChat(_ connection: UnsafeMutablePointer<MockConnection>) {
-        let answer = answerText(connection)
-        let choices = Int(connection.pointee.glance.choices)
-        body.append("{\"id\":\"")
-        writeId(connection, "chatcmpl-", into: &body)
-        body.append("\",\"object\":\"chat.completion\",\"created\":")
-        body.append(decimal: realtime / 1_000_000_000)
-        body.append(",\"model\":\"")
-        writeModel(connection, into: &body)
-        body.append("\",\"choices\":[")
-        for choice in 0 ..< choices {
-            body.append(choice == 0 ? "{\"index\":" : ",{\"index\":")
-            body.append(decimal: UInt64(choice))
-            body.append(",\"message\":{\"role\":\"assistant\",\"content\":\"")
-            vocabulary.write(answer, into: &body)
-            body.append("\",\"refusal\":null,\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"")
-            body.append(isCutByLimit(connection) ? "length\"}" : "stop\"}")
-        }
-        body.append("]")
-        if connection.pointee.script.usage != .missing {
-            body.append(",\"usage\":")
-            writeUsage(connection, completion: answer.tokens * choices, details: true, into: &body)
-        }
-        body.append(",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_mock\"}")
-        countTokens(connection, answer.tokens * choices)
+    /// The request's number in the shape of a UUID.
+    func writeUUID(_ connection: UnsafeMutablePointer<MockConnection>, into target: inout OutputBytes) {
+        target.append(hex: UInt64(index), digits: 8)
+        target.append("-6d6f-4636-8b00-")
+        target.append(hex: connection.pointee.number & 0xffff_ffff_ffff, digits: 12)
     }
 
-    private func writeCompletion(_ connection: UnsafeMutablePointer<MockConnection>) {
-        let answer = answerText(connection)
-        let choices = Int(connection.pointee.glance.choices)
-        body.append("{\"id\":\"")
-        writeId(connection, "cmpl-", into: &body)
-        body.append("\",\"object\":\"text_completion\",\"created\":")
-        body.append(decimal: realtime / 1_000_000_000)
-        body.append(",\"model\":\"")
-        writeModel(connection, into: &body)
-        body.append("\",\"choices\":[")
-        for choice in 0 ..< choices {
-            body.append(choice == 0 ? "{\"text\":\"" : ",{\"text\":\"")
-            vocabulary.write(answer, into: &body)
-            body.append("\",\"index\":")
-            body.append(decimal: UInt64(choice))
-            body.append(isCutByLimit(connection) ? ",\"logprobs\":null,\"finish_reason\":\"length\"}" : ",\"logprobs\":null,\"finish_reason\":\"stop\"}")
+    /// The name of the tool that is called: the first that the request offers.
+    func writeToolName(_ connection: UnsafeMutablePointer<MockConnection>, into target: inout OutputBytes) {
+        let length = connection.pointee.glance.toolNameLength
+        if length == 0 {
+            target.append(MockCall.name)
+            return
         }
-        body.append("]")
-        if connection.pointee.script.usage != .missing {
-            body.append(",\"usage\":")
-            writeUsage(connection, completion: answer.tokens * choices, details: false, into: &body)
-        }
-        body.append("}")
-        countTokens(connection, answer.tokens * choices)
+        for place in 0 ..< length { target.append(byte: connection.pointee.glance.toolName[place]) }
     }
 
-    func writeUsage(
-        _ connection: UnsafeMutablePointer<MockConnection>, completion: Int, details: Bool, into target: inout OutputBytes
-    ) {
-        let prompt = connection.pointee.glance.promptTokens
-        target.append("{\"prompt_tokens\":")
-        target.append(decimal: prompt)
-        target.append(",\"completion_tokens\":")
+    /// The id of one call of the answer.
+    func writeCallId(_ connection: UnsafeMutablePointer<MockConnection>, _ kind: StaticString, _ call: Int, into target: inout OutputBytes) {
+        writeId(connection, kind, into: &target)
+        target.append("_")
+        target.append(decimal: UInt64(call))
+    }
+
+    // ---- parts of bodies ----
+
+    /// The answer's text as the inside of a JSON string.
+    func writeText(_ content: MockContent, into target: inout OutputBytes) {
+        if content.isJSON { target.append(Self.jsonOpening) }
+        vocabulary.write(content.text, into: &target)
+        if content.isJSON && !content.isCut { target.append(Self.jsonClosing) }
+    }
+
+    /// The count of the answer's tokens, or what the script has it say.
+    func writeOutputCount(_ connection: UnsafeMutablePointer<MockConnection>, _ count: Int, into target: inout OutputBytes) {
         switch connection.pointee.script.usage {
         case .negative:
             target.append("-")
-            target.append(decimal: UInt64(completion))
+            target.append(decimal: UInt64(count))
         case .float:
-            target.append(decimal: UInt64(completion))
+            target.append(decimal: UInt64(count))
             target.append(".5")
         case .huge:
             target.append("9223372036854775808")
         case .string:
             target.append("\"")
-            target.append(decimal: UInt64(completion))
+            target.append(decimal: UInt64(count))
             target.append("\"")
         default:
-            target.append(decimal: UInt64(completion))
+            target.append(decimal: UInt64(count))
         }
-        target.append(",\"total_tokens\":")
-        target.append(decimal: prompt + UInt64(completion))
-        if details {
-            target.append(",\"prompt_tokens_details\":{\"cached_tokens\":0,\"audio_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":0,\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}")
-        }
-        target.append("}")
     }
 
     func countTokens(_ connection: UnsafeMutablePointer<MockConnection>, _ tokens: Int) {
@@ -270,92 +337,36 @@ extension MockWorker {
         tally.add(.tokensSent, UInt64(tokens))
     }
 
-    /// Components are eighths in −1…1 drawn from the seed, so their decimal form is short and exact.
-    private func writeEmbeddings(_ connection: UnsafeMutablePointer<MockConnection>) {
-        let asked = Int(connection.pointee.glance.dimensions)
-        let dimensions = asked > 0 ? asked : 16
-        let inputs = Int(min(connection.pointee.glance.inputs, 2048))
-        body.append("{\"object\":\"list\",\"data\":[")
-        for input in 0 ..< inputs {
-            body.append(input == 0 ? "{\"object\":\"embedding\",\"index\":" : ",{\"object\":\"embedding\",\"index\":")
-            body.append(decimal: UInt64(input))
-            body.append(",\"embedding\":")
-            let seed = splitMix(connection.pointee.script.seed &+ UInt64(input))
-            if connection.pointee.glance.wantsBase64 {
-                var floats = [Float]()
-                for place in 0 ..< dimensions { floats.append(Float(Self.eighths(seed, place)) / 8) }
-                body.append("\"")
-                floats.withUnsafeBytes { body.append(base64: $0) }
-                body.append("\"")
-            } else {
-                body.append("[")
-                for place in 0 ..< dimensions {
-                    if place > 0 { body.append(",") }
-                    let value = Self.eighths(seed, place)
-                    if value < 0 { body.append("-") }
-                    body.append(decimal: UInt64(abs(value) / 8))
-                    body.append(".")
-                    let fraction = abs(value) % 8 * 125
-                    body.append(decimal: UInt64(fraction / 100))
-                    body.append(decimal: UInt64(fraction / 10 % 10))
-                    body.append(decimal: UInt64(fraction % 10))
-                }
-                body.append("]")
+    /// A time as RFC 3339 has it, of nanoseconds since 1970.
+    static func writeTime(_ nanoseconds: UInt64, into target: inout OutputBytes) {
+        let seconds = nanoseconds / 1_000_000_000
+        // Days to a date of the Gregorian calendar whose years begin in March (Howard Hinnant, "chrono-compatible low-level date algorithms").
+        let z = seconds / 86400 + 719_468
+        let era = z / 146_097, dayOfEra = z % 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthFromMarch = (5 * dayOfYear + 2) / 153
+        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+        func append(_ value: UInt64, _ digits: Int) {
+            for place in 0 ..< digits {
+                var power: UInt64 = 1
+                for _ in 0 ..< digits - 1 - place { power *= 10 }
+                target.append(byte: 0x30 + UInt8(value / power % 10))
             }
-            body.append("}")
         }
-        body.append("],\"model\":\"")
-        writeModel(connection, into: &body)
-        body.append("\",\"usage\":{\"prompt_tokens\":")
-        body.append(decimal: connection.pointee.glance.promptTokens)
-        body.append(",\"total_tokens\":")
-        body.append(decimal: connection.pointee.glance.promptTokens)
-        body.append("}}")
-    }
-
-    private static func eighths(_ seed: UInt64, _ place: Int) -> Int {
-        Int(splitMix(seed ^ UInt64(place)) % 17) - 8
-    }
-
-    /// The whole Responses object; `status` in_progress has no output and no usage yet.
-    func writeResponse(_ connection: UnsafeMutablePointer<MockConnection>, status: StaticString, into target: inout OutputBytes) {
-        let answer = answerText(connection)
-        let isDone = status.utf8CodeUnitCount == 9 // completed
-        let isCut = isDone && isCutByLimit(connection)
-        target.append("{\"id\":\"")
-        writeId(connection, "resp_", into: &target)
-        target.append("\",\"object\":\"response\",\"created_at\":")
-        target.append(decimal: realtime / 1_000_000_000)
-        target.append(",\"status\":\"")
-        target.append(isCut ? "incomplete" : status)
-        target.append("\",\"background\":false,\"error\":null,\"incomplete_details\":")
-        target.append(isCut ? "{\"reason\":\"max_output_tokens\"}" : "null")
-        target.append(",\"instructions\":null,\"max_output_tokens\":null,\"model\":\"")
-        writeModel(connection, into: &target)
-        target.append("\",\"output\":[")
-        if isDone { writeResponseItem(connection, answer, into: &target) }
-        target.append("],\"parallel_tool_calls\":true,\"previous_response_id\":null,\"reasoning\":{\"effort\":null,\"summary\":null},\"service_tier\":\"default\",\"store\":true,\"temperature\":1.0,\"text\":{\"format\":{\"type\":\"text\"},\"verbosity\":\"medium\"},\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":1.0,\"truncation\":\"disabled\",\"usage\":")
-        if isDone && connection.pointee.script.usage != .missing {
-            let prompt = connection.pointee.glance.promptTokens
-            target.append("{\"input_tokens\":")
-            target.append(decimal: prompt)
-            target.append(",\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":")
-            target.append(decimal: UInt64(answer.tokens))
-            target.append(",\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":")
-            target.append(decimal: prompt + UInt64(answer.tokens))
-            target.append("}")
-        } else {
-            target.append("null")
-        }
-        target.append(",\"user\":null,\"metadata\":{}}")
-        if isDone && !connection.pointee.stream.isActive { countTokens(connection, answer.tokens) }
-    }
-
-    func writeResponseItem(_ connection: UnsafeMutablePointer<MockConnection>, _ answer: AnswerText, into target: inout OutputBytes) {
-        target.append("{\"id\":\"")
-        writeId(connection, "msg_", into: &target)
-        target.append("\",\"type\":\"message\",\"status\":\"completed\",\"content\":[{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"")
-        vocabulary.write(answer, into: &target)
-        target.append("\"}],\"role\":\"assistant\"}")
+        append(yearOfEra + era * 400 + (month <= 2 ? 1 : 0), 4)
+        target.append("-")
+        append(month, 2)
+        target.append("-")
+        append(dayOfYear - (153 * monthFromMarch + 2) / 5 + 1, 2)
+        target.append("T")
+        append(seconds / 3600 % 24, 2)
+        target.append(":")
+        append(seconds / 60 % 60, 2)
+        target.append(":")
+        append(seconds % 60, 2)
+        target.append(".")
+        append(nanoseconds % 1_000_000_000, 9)
+        target.append("Z")
     }
 }

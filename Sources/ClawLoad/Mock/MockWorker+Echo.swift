@@ -1,14 +1,15 @@
-// What the mock tells about itself and about what it received: the echo of any unknown path, the model list, GET /mock/stats,
-// GET /mock/last?n= and POST /mock/reset.
+// What the mock tells about itself and about what it received: the echo of any unknown path, the model lists, GET /mock/stats,
+// GET /mock/last?n=, GET /mock/recordings and POST /mock/reset.
 import CClaw
 import ClawWire
 
 /// What a request under /mock/ wants; kept in the connection's `argument` with the number asked for.
-private enum AdminPage: UInt64 { case unknown, stats, last, reset }
+private enum AdminPage: UInt64 { case unknown, stats, last, reset, recordings }
 
 extension MockWorker {
     /// Begins the echo's JSON from the head, while its bytes are there.
-    func beginEcho(_ connection: UnsafeMutablePointer<MockConnection>, _ bytes: UnsafePointer<UInt8>) {
+    /// - Parameter nameStart: where the name of the model asked for begins in the path; 0 for an echo proper.
+    func beginEcho(_ connection: UnsafeMutablePointer<MockConnection>, _ bytes: UnsafePointer<UInt8>, _ nameStart: Int) {
         connection.pointee.dropEcho()
         var json = OutputBytes(capacity: 1024)
         func span(_ offset: Int, _ length: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes + offset, count: length) }
@@ -33,10 +34,9 @@ extension MockWorker {
             json.append("\"]")
         }
         json.append("]")
-        if connection.pointee.endpoint == .models {
-            // Only the name behind /v1/models/ is wanted.
+        if nameStart > 0 {
             json.count = 0
-            json.append(jsonEscaped: span(head.pathOffset + 11, max(0, head.pathLength - 11)))
+            json.append(jsonEscaped: span(head.pathOffset + nameStart, max(0, head.pathLength - nameStart)))
         }
         let echo = UnsafeMutablePointer<MockEcho>.allocate(capacity: 1)
         echo.initialize(to: MockEcho(json: json))
@@ -57,7 +57,13 @@ extension MockWorker {
 
     func answerModels(_ connection: UnsafeMutablePointer<MockConnection>) {
         body.count = 0
-        if let echo = connection.pointee.echo {
+        if connection.pointee.endpoint == .ollamaTags {
+            guard !connection.pointee.isPost else {
+                answerError(connection, 405)
+                return
+            }
+            writeTags()
+        } else if let echo = connection.pointee.echo {
             let asked = String(decoding: echo.pointee.json.bytes, as: UTF8.self)
             connection.pointee.dropEcho()
             guard server.options.models.contains(asked) else {
@@ -73,13 +79,32 @@ extension MockWorker {
             }
             body.append("]}")
         }
-        sendBody(connection, status: 200, type: "application/json")
+        sendBody(connection, status: 200, type: Self.plainType(connection.pointee.dialect))
+    }
+
+    /// The models as Ollama lists them.
+    private func writeTags() {
+        body.append("{\"models\":[")
+        for (place, model) in server.options.models.enumerated() {
+            body.append(place == 0 ? "{\"name\":\"" : ",{\"name\":\"")
+            writeEscaped(model)
+            body.append("\",\"model\":\"")
+            writeEscaped(model)
+            body.append("\",\"modified_at\":\"2026-05-01T12:00:00.000000000Z\",\"size\":4683087332,\"digest\":\"")
+            body.append(hex: splitMix(UInt64(place)), digits: 16)
+            body.append("\",\"details\":{\"parent_model\":\"\",\"format\":\"gguf\",\"family\":\"mock\",\"families\":[\"mock\"],\"parameter_size\":\"7.6B\",\"quantization_level\":\"Q4_K_M\"}}")
+        }
+        body.append("]}")
+    }
+
+    private func writeEscaped(_ text: String) {
+        var text = text
+        text.withUTF8 { body.append(jsonEscaped: UnsafeRawBufferPointer($0)) }
     }
 
     private func writeModelObject(_ model: String) {
         body.append("{\"id\":\"")
-        var model = model
-        model.withUTF8 { body.append(jsonEscaped: UnsafeRawBufferPointer($0)) }
+        writeEscaped(model)
         body.append("\",\"object\":\"model\",\"created\":1715367049,\"owned_by\":\"mock\"}")
     }
 
@@ -92,6 +117,8 @@ extension MockWorker {
             page = .stats
         } else if Self.equals(path, "/mock/reset") && head.method == .post {
             page = .reset
+        } else if Self.equals(path, "/mock/recordings") && head.method == .get {
+            page = .recordings
         } else if Self.equals(path, "/mock/last") && head.method == .get {
             page = .last
             let query = UnsafeBufferPointer(start: bytes + head.queryOffset, count: head.hasQuery ? head.queryLength : 0)
@@ -101,6 +128,7 @@ extension MockWorker {
         }
         connection.pointee.argument = number << 8 | page.rawValue
         connection.pointee.script = MockScript()
+        connection.pointee.recording = MockRecordings.none
     }
 
     func answerAdmin(_ connection: UnsafeMutablePointer<MockConnection>) {
@@ -112,6 +140,14 @@ extension MockWorker {
             server.writeStats(into: &body)
         case .last:
             server.writeLast(Int(min(connection.pointee.argument >> 8, 1 << 20)), into: &body)
+        case .recordings:
+            body.append("{\"recordings\":[")
+            for (place, id) in server.recordings.ids.enumerated() {
+                body.append(place == 0 ? "\"" : ",\"")
+                writeEscaped(id)
+                body.append("\"")
+            }
+            body.append("]}")
         case .reset:
             server.reset()
             body.append("{\"reset\":true}")

@@ -121,7 +121,6 @@ extension MockWorker {
         connection.pointee.isHolding = false
         connection.pointee.ending = .none
         connection.pointee.status = 0
-        connection.pointee.argument = 0
         switch head.framing {
         case .none, .untilClose:
             connection.pointee.isChunked = false
@@ -134,8 +133,9 @@ extension MockWorker {
             connection.pointee.bodyRemaining = 0
             connection.pointee.chunked = ChunkedReader()
         }
+        connection.pointee.recording = server.recording
         let path = UnsafeBufferPointer(start: bytes + head.pathOffset, count: head.pathLength)
-        connection.pointee.endpoint = endpoint(path, connection)
+        takeTarget(connection, path, bytes)
         if connection.pointee.endpoint == .admin {
             onAdminHead(connection, bytes, path)
             return
@@ -145,8 +145,12 @@ extension MockWorker {
         tally.add(path: connection.pointee.endpoint)
         tally.record(number: requestNumber, at: realtime, head: UnsafeRawBufferPointer(start: bytes, count: end))
         applyHeaders(connection, bytes)
-        if connection.pointee.endpoint == .echo || (connection.pointee.endpoint == .models && path.count > 10) {
-            beginEcho(connection, bytes)
+        if connection.pointee.endpoint == .echo {
+            beginEcho(connection, bytes, 0)
+        } else if connection.pointee.endpoint == .models {
+            // Only the name behind /v1/models/ is wanted.
+            let start = Self.begins(path, "/openai/") ? 18 : 11
+            if path.count >= start { beginEcho(connection, bytes, start) }
         }
         if connection.pointee.script.answersEarly {
             connection.pointee.keepsAlive = false
@@ -161,20 +165,21 @@ extension MockWorker {
         }
     }
 
-    private func endpoint(_ path: UnsafeBufferPointer<UInt8>, _ connection: UnsafeMutablePointer<MockConnection>) -> MockEndpoint {
-        if Self.equals(path, "/v1/chat/completions") { return .chat }
-        if Self.begins(path, "/v1/") {
-            if Self.equals(path, "/v1/completions") { return .completions }
-            if Self.equals(path, "/v1/embeddings") { return .embeddings }
-            if Self.equals(path, "/v1/responses") { return .responses }
-            if Self.equals(path, "/v1/models") || Self.begins(path, "/v1/models/") { return .models }
+    /// What the path says, and of the query that a Gemini stream is asked for as events.
+    private func takeTarget(_ connection: UnsafeMutablePointer<MockConnection>, _ path: UnsafeBufferPointer<UInt8>, _ bytes: UnsafePointer<UInt8>) {
+        let target = MockTarget.of(path)
+        connection.pointee.endpoint = target.endpoint
+        connection.pointee.dialect = target.dialect
+        connection.pointee.argument = target.number
+        if target.model.count > 0 { connection.pointee.glance.fixModel(target.model) }
+        connection.pointee.glance.isStream = target.endpoint == .ollamaChat || target.endpoint == .ollamaGenerate
+        connection.pointee.asksForEvents = false
+        if head.hasQuery {
+            let query = UnsafeBufferPointer(start: bytes + head.queryOffset, count: head.queryLength)
+            connection.pointee.asksForEvents = query.split(separator: 0x26).contains { Self.equals(UnsafeBufferPointer(rebasing: $0), "alt=sse") }
         }
-        if Self.begins(path, "/bytes/"),
-           let number = MockScript.whole(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(path)[7...])) {
-            connection.pointee.argument = number
-            return .bytes
-        }
-        return Self.begins(path, "/mock/") ? .admin : .echo
+        let method = UnsafeRawBufferPointer(start: bytes + head.methodOffset, count: head.methodLength)
+        connection.pointee.recordingGroup = target.endpoint == .admin ? MockRecordings.none : server.recordings.group(method, path)
     }
 
     /// The request's own settings, and whether it is among those that get faults.
@@ -186,7 +191,11 @@ extension MockWorker {
             guard name[0] | 0x20 == 0x78, Self.begins(name, "x-mock-") else { continue }
             let word = String(decoding: name.dropFirst(7), as: UTF8.self).lowercased()
             let value = UnsafeRawBufferPointer(start: bytes + Int(field.valueOffset), count: Int(field.valueLength))
-            _ = connection.pointee.script.set(word, value)
+            if word == "recording" {
+                connection.pointee.recording = server.recordings.number(of: String(decoding: value, as: UTF8.self))
+            } else {
+                _ = connection.pointee.script.set(word, value)
+            }
         }
         let rate = connection.pointee.script.errorRate
         guard rate >= 0 else { return }
@@ -238,9 +247,8 @@ extension MockWorker {
         if let echo = connection.pointee.echo {
             echo.pointee.length &+= UInt64(bytes.count)
             echo.pointee.digest.update(bytes)
-        } else {
-            connection.pointee.glance.feed(bytes)
         }
+        if connection.pointee.echo == nil || connection.pointee.recordingGroup >= 0 { connection.pointee.glance.feed(bytes) }
     }
 
     private func onRequest(_ connection: UnsafeMutablePointer<MockConnection>) {

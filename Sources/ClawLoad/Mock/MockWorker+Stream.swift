@@ -1,15 +1,19 @@
-// Streams of the mock: events of chat, completions and responses, and the bytes of /bytes/{n}. A stream is a number of steps, each of
-// which renders one event; which event a step is follows from its number alone, so a stream can be measured beforehand (for a
-// content-length), paced, broken off at any event and taken up again when the socket has room. Steps that are due go out in one write,
-// each event in an HTTP chunk of its own as the provider sends them.
+// Streams of the mock: their events in any dialect, recorded streams, and the bytes of /bytes/{n}. A stream is a number of steps, each of which renders one
+// event; which event a step is follows from its number alone (MockMoment), so a stream can be measured beforehand (for a content-length), paced, broken off at
+// any event and taken up again when the socket has room. Steps that are due go out in one write, each event in an HTTP chunk of its own as the providers send
+// them. What the events say is in the files of the dialects; this one has their time, their frames and their end.
 import CClaw
 
 extension MockWorker {
     func startStream(_ connection: UnsafeMutablePointer<MockConnection>) {
         var stream = MockStream()
         stream.isActive = true
-        stream.answer = answerText(connection)
-        stream.choices = connection.pointee.endpoint == .responses ? 1 : Int(connection.pointee.glance.choices)
+        stream.content = content(connection)
+        stream.choices = connection.pointee.endpoint == .chat || connection.pointee.endpoint == .completions ? Int(connection.pointee.glance.choices) : 1
+        stream.form = form(connection)
+        stream.lineEnd = connection.pointee.script.lineEnd ?? (connection.pointee.dialect == .gemini ? .crlf : .lf)
+        stream.shape = shape(connection, stream)
+        if connection.pointee.recording >= 0 { stream.bytesLeft = UInt64(server.recordings.entries[Int(connection.pointee.recording)].body.count) }
         let wait = connection.pointee.script.firstTokenNanoseconds
         stream.due = now &+ wait
         connection.pointee.stream = stream
@@ -26,8 +30,8 @@ extension MockWorker {
         let length = frame == .contentLength ? measureStream(connection) : 0
         connection.pointee.isChunkedAnswer = frame == .chunked
 
-        writeHead(connection, status: 200, type: "text/event-stream; charset=utf-8")
-        out.append("cache-control: no-cache\r\n")
+        writeHead(connection, status: 200, type: streamType(connection))
+        if stream.form == .events && connection.pointee.recording < 0 { out.append("cache-control: no-cache\r\n") }
         switch frame {
         case .contentLength:
             out.append("content-length: ")
@@ -44,9 +48,54 @@ extension MockWorker {
         }
     }
 
+    private func form(_ connection: UnsafeMutablePointer<MockConnection>) -> StreamForm {
+        switch connection.pointee.endpoint {
+        case .geminiStream: connection.pointee.asksForEvents ? .events : .array
+        case .ollamaChat, .ollamaGenerate: .lines
+        case .converseStream: .frames
+        default: .events
+        }
+    }
+
+    private func streamType(_ connection: UnsafeMutablePointer<MockConnection>) -> StaticString {
+        switch (connection.pointee.dialect, connection.pointee.stream.form) {
+        case (_, .array): "application/json; charset=UTF-8"
+        case (_, .lines): "application/x-ndjson"
+        case (_, .frames): "application/vnd.amazon.eventstream"
+        case (.gemini, _), (.cohere, _): "text/event-stream"
+        default: "text/event-stream; charset=utf-8"
+        }
+    }
+
+    /// How many events the dialect's stream has around its tokens.
+    private func shape(_ connection: UnsafeMutablePointer<MockConnection>, _ stream: MockStream) -> StreamShape {
+        var shape = StreamShape()
+        switch connection.pointee.endpoint {
+        case .chat:
+            shape.lead = stream.choices
+            shape.callParts = MockCall.parts
+        case .responses:
+            shape = StreamShape(
+                lead: 2, thinkingOpen: 2, thinkingClose: 3, textOpen: 2, textClose: 3, callOpen: 1, callParts: MockCall.parts, callClose: 2)
+        case .messages: // the ping comes behind the first block's opening
+            shape = StreamShape(
+                lead: 1, thinkingOpen: 1, thinkingClose: 2, textOpen: 1, textClose: 1, callOpen: 1, callParts: MockCall.parts, callClose: 1, firstOpen: 1)
+        case .converseStream: // only calls have an opening
+            shape = StreamShape(lead: 1, thinkingClose: 2, textClose: 1, callOpen: 1, callParts: MockCall.parts, callClose: 1)
+        case .cohereChat: // text before calls is the plan and no block
+            let isPlan = stream.content.calls > 0
+            shape = StreamShape(
+                lead: 1, thinkingOpen: 1, thinkingClose: 1, textOpen: isPlan ? 0 : 1, textClose: isPlan ? 0 : 1, callOpen: 1, callParts: MockCall.parts,
+                callClose: 1)
+        default: // Gemini and Ollama send a call whole
+            break
+        }
+        return shape
+    }
+
     /// Renders and sends what is due, on top of what is in `out`; then waits for time or for the socket.
     func advance(_ connection: UnsafeMutablePointer<MockConnection>) {
-        if connection.pointee.endpoint == .bytes {
+        if connection.pointee.endpoint == .bytes && connection.pointee.recording < 0 {
             advanceBytes(connection)
             return
         }
@@ -75,13 +124,13 @@ extension MockWorker {
                     return
                 }
                 if events == connection.pointee.script.errorAfterEvents {
-                    writeErrorEvent(connection)
-                    finishStream(connection, isBroken: true)
+                    renderError(connection)
+                    finishStream(connection)
                     return
                 }
             }
             if !renderStep(connection) {
-                finishStream(connection, isBroken: false)
+                finishStream(connection)
                 return
             }
             if out.count >= Self.turnBytes {
@@ -102,7 +151,7 @@ extension MockWorker {
         }
     }
 
-    private func finishStream(_ connection: UnsafeMutablePointer<MockConnection>, isBroken: Bool) {
+    private func finishStream(_ connection: UnsafeMutablePointer<MockConnection>) {
         let garbage = connection.pointee.script.garbage
         if connection.pointee.isChunkedAnswer && garbage != .noLastChunk { out.append("0\r\n\r\n") }
         if garbage == .surplus { out.append("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad") }
@@ -111,12 +160,7 @@ extension MockWorker {
 
     /// Is the next step a token whose time has not come? Moves `due` on when a burst begins.
     private func isEarly(_ connection: UnsafeMutablePointer<MockConnection>, _ rate: Double) -> Bool {
-        let lead = leadSteps(connection)
-        let place = connection.pointee.stream.step - lead
-        guard place > 0 else { return false }
-        let choices = connection.pointee.stream.choices
-        guard place < connection.pointee.stream.answer.tokens * choices, place % choices == 0 else { return false }
-        let token = place / choices
+        guard let token = pacedToken(connection), token > 0 else { return false }
         if token % connection.pointee.script.burst == 0 && token != connection.pointee.stream.pacedToken {
             connection.pointee.stream.pacedToken = token
             var gap = 1e9 / rate * Double(connection.pointee.script.burst)
@@ -129,12 +173,19 @@ extension MockWorker {
         return connection.pointee.stream.due > now
     }
 
-    /// Steps before the first token.
-    private func leadSteps(_ connection: UnsafeMutablePointer<MockConnection>) -> Int {
-        switch connection.pointee.endpoint {
-        case .chat: connection.pointee.stream.choices
-        case .responses: 4
-        default: 0
+    /// The number of the next step among all tokens, those of thinking and of calls too; nil when it is none, or the same token of another choice. The pieces
+    /// of a recorded answer count as tokens.
+    private func pacedToken(_ connection: UnsafeMutablePointer<MockConnection>) -> Int? {
+        if connection.pointee.recording >= 0 { return connection.pointee.stream.step }
+        let content = connection.pointee.stream.content
+        let (moment, choice) = MockMoment.of(
+            connection.pointee.stream.step, connection.pointee.stream.shape, content, choices: connection.pointee.stream.choices)
+        guard choice == 0 else { return nil }
+        switch moment {
+        case .thinking(let token): return token
+        case .text(let token): return content.thought.tokens + token
+        case .callPart(let call, let part): return content.thought.tokens + content.text.tokens + call * MockCall.parts + part
+        default: return nil
         }
     }
 
@@ -147,7 +198,7 @@ extension MockWorker {
         let errorAt = connection.pointee.script.errorAfterEvents
         while true {
             if errorAt >= 0 && connection.pointee.stream.events == errorAt {
-                writeErrorEvent(connection)
+                renderError(connection)
                 total += out.count - before
                 break
             }
@@ -165,19 +216,34 @@ extension MockWorker {
 
     // ---- events ----
 
-    /// Everything of a chat or completion chunk up to its choices, rendered once.
+    /// Renders the next event; false when there is none.
+    private func renderStep(_ connection: UnsafeMutablePointer<MockConnection>) -> Bool {
+        if connection.pointee.recording >= 0 { return renderRecordedPiece(connection) }
+        let step = connection.pointee.stream.step
+        let (moment, choice) = MockMoment.of(
+            step, connection.pointee.stream.shape, connection.pointee.stream.content, choices: connection.pointee.stream.choices)
+        connection.pointee.stream.step = step + 1
+        switch connection.pointee.endpoint {
+        case .chat, .completions: return renderOpenAI(connection, moment, choice)
+        case .responses: return renderResponses(connection, moment, step)
+        case .messages: return renderAnthropic(connection, moment, step)
+        case .geminiStream: return renderGemini(connection, moment)
+        case .ollamaChat, .ollamaGenerate: return renderOllama(connection, moment)
+        case .converseStream: return renderBedrock(connection, moment, step)
+        case .cohereChat: return renderCohere(connection, moment)
+        default: return false
+        }
+    }
+
+    /// What all events of the stream have in common, rendered once.
     private func makePrefix(_ connection: UnsafeMutablePointer<MockConnection>) {
         connection.pointee.dropPrefix()
-        guard connection.pointee.endpoint != .responses else { return }
         body.count = 0
-        let isChat = connection.pointee.endpoint == .chat
-        body.append("{\"id\":\"")
-        writeId(connection, isChat ? "chatcmpl-" : "cmpl-", into: &body)
-        body.append(isChat ? "\",\"object\":\"chat.completion.chunk\",\"created\":" : "\",\"object\":\"text_completion\",\"created\":")
-        body.append(decimal: realtime / 1_000_000_000)
-        body.append(",\"model\":\"")
-        writeModel(connection, into: &body)
-        body.append(isChat ? "\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_mock\",\"choices\":[" : "\",\"choices\":[")
+        switch connection.pointee.endpoint {
+        case .chat, .completions: writeOpenAIPrefix(connection)
+        case .ollamaChat, .ollamaGenerate: writeOllamaPrefix(connection, into: &body)
+        default: return
+        }
         let prefix = UnsafeMutablePointer<UInt8>.allocate(capacity: body.count)
         prefix.update(from: body.base, count: body.count)
         connection.pointee.prefix = prefix
@@ -185,231 +251,102 @@ extension MockWorker {
         body.count = 0
     }
 
-    /// Opens an event's frame and its first lines, up to where its data begins.
-    private func openEvent(_ connection: UnsafeMutablePointer<MockConnection>, name: StaticString? = nil) -> Int {
-        let chunk = connection.pointee.isChunkedAnswer ? out.openChunk() : -1
-        let every = connection.pointee.script.commentsEvery
-        if every > 0 && connection.pointee.stream.events > 0 && connection.pointee.stream.events % every == 0 {
-            out.append(": mock comment")
-            endLine(connection)
-            endLine(connection)
-        }
-        if let name {
-            out.append("event: ")
-            out.append(name)
-            endLine(connection)
-        }
-        out.append("data: ")
-        return chunk
+    func writePrefix(_ connection: UnsafeMutablePointer<MockConnection>) {
+        if let prefix = connection.pointee.prefix { out.append(prefix, connection.pointee.prefixCount) }
     }
 
-    private func closeEvent(_ connection: UnsafeMutablePointer<MockConnection>, _ chunk: Int) {
-        endLine(connection)
-        endLine(connection)
-        if chunk >= 0 { out.closeChunk(from: chunk) }
+    /// Opens an event's frame, up to where its data begins. The returned place goes to `closeEvent`.
+    func openEvent(
+        _ connection: UnsafeMutablePointer<MockConnection>, name: StaticString? = nil, frameType: StaticString = ":event-type", kind: StaticString = "event"
+    ) -> Int {
+        let start = connection.pointee.isChunkedAnswer ? out.openChunk() : out.count
+        switch connection.pointee.stream.form {
+        case .events:
+            let every = connection.pointee.script.commentsEvery
+            if every > 0 && connection.pointee.stream.events > 0 && connection.pointee.stream.events % every == 0 {
+                out.append(": mock comment")
+                endLine(connection)
+                endLine(connection)
+            }
+            if let name {
+                out.append("event: ")
+                out.append(name)
+                endLine(connection)
+            }
+            out.append("data: ")
+        case .array:
+            out.append(connection.pointee.stream.events == 0 ? "[" : ",\n")
+        case .lines:
+            break
+        case .frames:
+            let frame = out.openFrame()
+            if let name { out.append(frameHeader: frameType, name) }
+            out.append(frameHeader: ":content-type", "application/json")
+            out.append(frameHeader: ":message-type", kind)
+            out.endFrameHeaders(from: frame)
+        }
+        return start
+    }
+
+    func closeEvent(_ connection: UnsafeMutablePointer<MockConnection>, _ start: Int) {
+        switch connection.pointee.stream.form {
+        case .events:
+            endLine(connection)
+            endLine(connection)
+        case .array, .lines:
+            out.append(byte: 0x0a)
+        case .frames:
+            out.closeFrame(from: connection.pointee.isChunkedAnswer ? start + OutputBytes.chunkRoom : start)
+        }
+        endPiece(connection, start)
+    }
+
+    /// Closes what is sent at a time, where nothing more of the form is wanted.
+    func endPiece(_ connection: UnsafeMutablePointer<MockConnection>, _ start: Int) {
+        if connection.pointee.isChunkedAnswer { out.closeChunk(from: start) }
         connection.pointee.stream.events += 1
         if !measuring { tally.add(.eventsSent) }
     }
 
     @inline(__always)
-    private func endLine(_ connection: UnsafeMutablePointer<MockConnection>) {
-        switch connection.pointee.script.lineEnd {
+    func endLine(_ connection: UnsafeMutablePointer<MockConnection>) {
+        switch connection.pointee.stream.lineEnd {
         case .lf: out.append(byte: 0x0a)
         case .crlf: out.append("\r\n")
         case .cr: out.append(byte: 0x0d)
         }
     }
 
-    /// Renders the next event; false when there is none.
-    private func renderStep(_ connection: UnsafeMutablePointer<MockConnection>) -> Bool {
-        if connection.pointee.endpoint == .responses { return renderResponsesStep(connection) }
-        let lead = leadSteps(connection)
-        let choices = connection.pointee.stream.choices
-        let tokens = connection.pointee.stream.answer.tokens * choices
-        let step = connection.pointee.stream.step
-        connection.pointee.stream.step = step + 1
-        if step < lead {
-            renderChoice(connection, choice: step, kind: .role)
-        } else if step < lead + tokens {
-            renderChoice(connection, choice: (step - lead) % choices, kind: .token((step - lead) / choices))
-            if !measuring { countTokens(connection, 1) }
-        } else if step < lead + tokens + choices {
-            renderChoice(connection, choice: step - lead - tokens, kind: .finish)
-        } else {
-            switch tail(connection, step - lead - tokens - choices) {
-            case .usage: renderUsage(connection)
-            case .done: renderDone(connection)
-            case .end: return false
-            }
-        }
-        return true
+    /// One token of the text, padded to the size asked for; as the inside of a JSON string.
+    func writeTextToken(_ connection: UnsafeMutablePointer<MockConnection>, _ token: Int) {
+        let content = connection.pointee.stream.content
+        if token == 0 && content.isJSON { out.append(MockWorker.jsonOpening) }
+        writeToken(connection, token, of: content.text)
+        if token == content.text.tokens - 1 && content.isJSON && !content.isCut { out.append(MockWorker.jsonClosing) }
+        connection.pointee.stream.textTold = token + 1
     }
 
-    private enum Tail { case usage, done, end }
-
-    /// What follows the last choice.
-    private func tail(_ connection: UnsafeMutablePointer<MockConnection>, _ place: Int) -> Tail {
-        let usage = connection.pointee.script.usage
-        let asked = connection.pointee.glance.includeUsage
-        var usages = 0
-        if asked {
-            switch usage {
-            case .missing, .first, .afterDone: usages = 0
-            case .twice: usages = 2
-            default: usages = 1
-            }
-        }
-        if place < usages { return .usage }
-        let dones = connection.pointee.script.leavesOutDone ? 0 : 1
-        if place < usages + dones { return .done }
-        if asked && usage == .afterDone && place == usages + dones { return .usage }
-        return .end
+    func writeThoughtToken(_ connection: UnsafeMutablePointer<MockConnection>, _ token: Int) {
+        writeToken(connection, token, of: connection.pointee.stream.content.thought)
+        connection.pointee.stream.thoughtTold = token + 1
     }
 
-    private enum ChoiceKind { case role, token(Int), finish }
-
-    private func renderChoice(_ connection: UnsafeMutablePointer<MockConnection>, choice: Int, kind: ChoiceKind) {
-        let chunk = openEvent(connection)
-        if let prefix = connection.pointee.prefix { out.append(prefix, connection.pointee.prefixCount) }
-        let isChat = connection.pointee.endpoint == .chat
-        if isChat {
-            out.append("{\"index\":")
-            out.append(decimal: UInt64(choice))
-            out.append(",\"delta\":{")
-        } else {
-            out.append("{\"text\":\"")
-        }
-        switch kind {
-        case .role:
-            out.append("\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":null}]")
-        case .token(let token):
-            if isChat { out.append("\"content\":\"") }
-            let start = out.count
-            vocabulary.write(token: token, of: connection.pointee.stream.answer, into: &out)
-            out.append(repeating: 0x78, connection.pointee.script.eventBytes - (out.count - start))
-            if isChat {
-                out.append("\"},\"logprobs\":null,\"finish_reason\":null}]")
-            } else {
-                out.append("\",\"index\":")
-                out.append(decimal: UInt64(choice))
-                out.append(",\"logprobs\":null,\"finish_reason\":null}]")
-            }
-        case .finish:
-            if isChat {
-                out.append("},\"logprobs\":null,\"finish_reason\":\"")
-            } else {
-                out.append("\",\"index\":")
-                out.append(decimal: UInt64(choice))
-                out.append(",\"logprobs\":null,\"finish_reason\":\"")
-            }
-            out.append(isCutByLimit(connection) ? "length\"}]" : "stop\"}]")
-        }
-        if connection.pointee.glance.includeUsage {
-            if connection.pointee.script.usage == .first && connection.pointee.stream.events == 0 {
-                out.append(",\"usage\":")
-                writeUsage(connection, completion: connection.pointee.stream.answer.tokens * connection.pointee.stream.choices, details: true, into: &out)
-            } else {
-                out.append(",\"usage\":null")
-            }
-        }
-        out.append("}")
-        closeEvent(connection, chunk)
+    private func writeToken(_ connection: UnsafeMutablePointer<MockConnection>, _ token: Int, of text: AnswerText) {
+        let start = out.count
+        vocabulary.write(token: token, of: text, into: &out)
+        out.append(repeating: 0x78, connection.pointee.script.eventBytes - (out.count - start))
+        if !measuring { countTokens(connection, 1) }
     }
 
-    private func renderUsage(_ connection: UnsafeMutablePointer<MockConnection>) {
-        let chunk = openEvent(connection)
-        if let prefix = connection.pointee.prefix { out.append(prefix, connection.pointee.prefixCount) }
-        out.append("],\"usage\":")
-        let completion = connection.pointee.stream.answer.tokens * connection.pointee.stream.choices
-        writeUsage(connection, completion: completion, details: connection.pointee.endpoint == .chat, into: &out)
-        out.append("}")
-        closeEvent(connection, chunk)
+    /// A piece of a call's arguments; as the inside of a JSON string.
+    func writeCallPart(_ connection: UnsafeMutablePointer<MockConnection>, _ part: Int) {
+        out.append(MockCall.part(part))
+        if !measuring { countTokens(connection, 1) }
     }
 
-    private func renderDone(_ connection: UnsafeMutablePointer<MockConnection>) {
-        let chunk = openEvent(connection)
-        out.append("[DONE]")
-        closeEvent(connection, chunk)
-    }
-
-    private func writeErrorEvent(_ connection: UnsafeMutablePointer<MockConnection>) {
-        let isResponses = connection.pointee.endpoint == .responses
-        let chunk = openEvent(connection, name: isResponses ? "error" : nil)
-        if isResponses {
-            out.append("{\"type\":\"error\",\"code\":\"server_error\",\"message\":\"The server had an error while processing your request. Sorry about that!\",\"param\":null,\"sequence_number\":")
-            out.append(decimal: UInt64(connection.pointee.stream.events))
-            out.append("}")
-        } else {
-            writeErrorBody(500, isIndented: false, into: &out)
-        }
-        closeEvent(connection, chunk)
-    }
-
-    /// The named events of the Responses API; there is no [DONE].
-    private func renderResponsesStep(_ connection: UnsafeMutablePointer<MockConnection>) -> Bool {
-        let answer = connection.pointee.stream.answer
-        let step = connection.pointee.stream.step
-        connection.pointee.stream.step = step + 1
-        let chunk: Int
-        switch step {
-        case 0, 1:
-            chunk = openEvent(connection, name: step == 0 ? "response.created" : "response.in_progress")
-            out.append(step == 0 ? "{\"type\":\"response.created\",\"response\":" : "{\"type\":\"response.in_progress\",\"response\":")
-            writeResponse(connection, status: "in_progress", into: &out)
-        case 2:
-            chunk = openEvent(connection, name: "response.output_item.added")
-            out.append("{\"type\":\"response.output_item.added\",\"item\":{\"id\":\"")
-            writeId(connection, "msg_")
-            out.append("\",\"type\":\"message\",\"status\":\"in_progress\",\"content\":[],\"role\":\"assistant\"},\"output_index\":0")
-        case 3:
-            chunk = openEvent(connection, name: "response.content_part.added")
-            openItemEvent(connection, "{\"type\":\"response.content_part.added\",\"content_index\":0,\"item_id\":\"")
-            out.append(",\"part\":{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"\"}")
-        case 4 ..< 4 + answer.tokens:
-            chunk = openEvent(connection, name: "response.output_text.delta")
-            openItemEvent(connection, "{\"type\":\"response.output_text.delta\",\"content_index\":0,\"item_id\":\"")
-            out.append(",\"delta\":\"")
-            let start = out.count
-            vocabulary.write(token: step - 4, of: answer, into: &out)
-            out.append(repeating: 0x78, connection.pointee.script.eventBytes - (out.count - start))
-            out.append("\",\"logprobs\":[]")
-            if !measuring { countTokens(connection, 1) }
-        case 4 + answer.tokens:
-            chunk = openEvent(connection, name: "response.output_text.done")
-            openItemEvent(connection, "{\"type\":\"response.output_text.done\",\"content_index\":0,\"item_id\":\"")
-            out.append(",\"logprobs\":[],\"text\":\"")
-            vocabulary.write(answer, into: &out)
-            out.append("\"")
-        case 5 + answer.tokens:
-            chunk = openEvent(connection, name: "response.content_part.done")
-            openItemEvent(connection, "{\"type\":\"response.content_part.done\",\"content_index\":0,\"item_id\":\"")
-            out.append(",\"part\":{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"")
-            vocabulary.write(answer, into: &out)
-            out.append("\"}")
-        case 6 + answer.tokens:
-            chunk = openEvent(connection, name: "response.output_item.done")
-            out.append("{\"type\":\"response.output_item.done\",\"item\":")
-            writeResponseItem(connection, answer, into: &out)
-            out.append(",\"output_index\":0")
-        case 7 + answer.tokens where !connection.pointee.script.leavesOutDone:
-            let isCut = isCutByLimit(connection)
-            chunk = openEvent(connection, name: isCut ? "response.incomplete" : "response.completed")
-            out.append(isCut ? "{\"type\":\"response.incomplete\",\"response\":" : "{\"type\":\"response.completed\",\"response\":")
-            writeResponse(connection, status: "completed", into: &out)
-        default:
-            return false
-        }
-        out.append(",\"sequence_number\":")
-        out.append(decimal: UInt64(step))
-        out.append("}")
-        closeEvent(connection, chunk)
-        return true
-    }
-
-    private func openItemEvent(_ connection: UnsafeMutablePointer<MockConnection>, _ start: StaticString) {
-        out.append(start)
-        writeId(connection, "msg_")
-        out.append("\",\"output_index\":0")
+    /// Tells of a call that is sent whole.
+    func countCall(_ connection: UnsafeMutablePointer<MockConnection>) {
+        if !measuring { countTokens(connection, MockCall.parts) }
     }
 
     // ---- /bytes/{n} ----
