@@ -30,8 +30,9 @@ let package = Package(
             linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("ssl"), .linkedLibrary("crypto"), .linkedLibrary("nghttp2")]
         ),
         .target(name: "ClawWire", dependencies: ["CScan"], swiftSettings: engineSettings),
-        .target(name: "ClawConfig", dependencies: ["ClawWire", .product(name: "Yams", package: "Yams")]),
-        .target(name: "ClawEngine", dependencies: ["CClaw", "CScan", "ClawWire", "ClawConfig"], swiftSettings: engineSettings),
+        .target(name: "ClawDialect", dependencies: ["ClawWire"], swiftSettings: engineSettings),
+        .target(name: "ClawConfig", dependencies: ["ClawWire", "ClawDialect", .product(name: "Yams", package: "Yams")]),
+        .target(name: "ClawEngine", dependencies: ["CClaw", "CScan", "ClawWire", "ClawDialect", "ClawConfig"], swiftSettings: engineSettings),
         .target(name: "ClawLoad", dependencies: ["CClaw", "ClawWire"], swiftSettings: engineSettings),
         .executableTarget(
             name: "openclaw",
@@ -42,6 +43,7 @@ let package = Package(
         ),
         .testTarget(name: "CClawTests", dependencies: ["CClaw"]),
         .testTarget(name: "ClawWireTests", dependencies: ["ClawWire"]),
+        .testTarget(name: "ClawDialectTests", dependencies: ["ClawDialect", "ClawWire"]),
         .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"], exclude: ["Golden"]),
         .testTarget(name: "ClawEngineTests", dependencies: ["ClawEngine", "ClawLoad", "ClawWire", "ClawConfig", "CClaw"]),
         .testTarget(name: "SimulationTests", dependencies: ["ClawEngine", "ClawWire", "ClawConfig", "CClaw"]),
