@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <openssl/sha.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -173,3 +174,5 @@ int32_t claw_random(void *into, size_t length) {
     }
     return 0;
 }
+
+void claw_sha256(const void *bytes, size_t length, uint8_t *digest) { SHA256(bytes ? bytes : "", length, digest); }

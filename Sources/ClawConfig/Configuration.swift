@@ -1,5 +1,6 @@
 // The checked configuration: what openclaw.yaml says, typed, complete with defaults and free of contradictions. Everything downstream
 // (the engine's compiled plan) is made from this value and nothing else. Times are nanoseconds, sizes are bytes.
+import ClawDialect
 
 /// A secret: prints as *** plus its last four characters wherever it could be printed, by reflection (`dump`) too.
 public struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
@@ -14,6 +15,7 @@ public struct Configuration: Sendable {
     public var server = Server()
     public var upstreams: [Upstream] = []
     public var routes: [Route] = []
+    public var catalogue = ModelCatalogue()
     public var logging = Logging()
     public var metrics = Metrics()
     public var security = Security()
@@ -44,6 +46,10 @@ public struct Server: Sendable {
     public var connectionsMax = 65536
     /// Request bodies held at one time over all requests of the process (`max_body_memory_mb`).
     public var bodyMemoryBytesMax = 1 << 30
+    /// An answer that is held whole, to be written in another dialect (`max_answer_mb`).
+    public var answerBytesMax = 32 << 20
+    /// The default of `upstreams.*.drop_unsupported`.
+    public var dropUnsupported = false
     /// Answer bytes held per stream for a slow client (`stream_buffer_kb`).
     public var streamBufferBytes = 64 << 10
     public var idleTimeoutNanoseconds: UInt64 = 75_000_000_000
@@ -133,7 +139,24 @@ public struct Admin: Sendable {
     public init() {}
 }
 
-public enum UpstreamType: String, Sendable, CaseIterable { case openai, generic, http }
+/// The word of a provider (`Provider.all`), or `http`.
+public struct UpstreamType: RawRepresentable, Hashable, Sendable, CaseIterable {
+    public let rawValue: String
+    public init?(rawValue: String) {
+        guard rawValue == "http" || Provider.named(rawValue) != nil else { return nil }
+        self.rawValue = rawValue
+    }
+    private init(_ word: String) { rawValue = word }
+    public static let http = UpstreamType("http")
+    public static let generic = UpstreamType("generic")
+    public static let openai = UpstreamType("openai")
+    public static let gemini = UpstreamType("gemini")
+    public static let bedrock = UpstreamType("bedrock")
+    public static let azure = UpstreamType("azure")
+    public static let allCases: [UpstreamType] = Provider.all.map { UpstreamType($0.name) } + [.http]
+    /// nil for `http`.
+    public var provider: Provider? { Provider.named(rawValue) }
+}
 
 public struct UpstreamKey: Sendable {
     public var id: String
@@ -160,7 +183,23 @@ public struct Model: Sendable {
     public var id: String
     /// The name clients ask for; equals id when none was given.
     public var alias: String
+    /// Tokens (`max_context_tokens`, `max_output_tokens`); nil: what the catalogue says.
+    public var contextTokensMax: Int64?
+    public var outputTokensMax: Int64?
+    /// `cost_per_million_…`, before the upstream's.
+    public var prices = PriceOverride()
     public init(id: String, alias: String) { self.id = id; self.alias = alias }
+    /// Nothing but an id.
+    var isBare: Bool { alias == id && contextTokensMax == nil && outputTokensMax == nil && prices.isEmpty }
+}
+
+/// What is known of models (`catalogue`): what the program has built in, and a file's models on top.
+public struct ModelCatalogue: Sendable {
+    public var path: String?
+    public var models = Catalogue.builtIn
+    /// SHA-256 (hex) of the file, which makes it part of the version.
+    var digest: String?
+    public init() {}
 }
 
 public struct Upstream: Sendable {
@@ -169,6 +208,8 @@ public struct Upstream: Sendable {
     public var keys: [UpstreamKey] = []
     public var endpoints: [Endpoint] = []
     public var models: [Model] = []
+    /// `cost_per_million_…`, before the catalogue's.
+    public var prices = PriceOverride()
     public var timeoutNanoseconds: UInt64 = 60_000_000_000
     public var connectTimeoutNanoseconds: UInt64 = 5_000_000_000
     public var firstByteTimeoutNanoseconds: UInt64 = 60_000_000_000
@@ -183,7 +224,32 @@ public struct Upstream: Sendable {
     public var httpProtocol = HTTPProtocol.auto
     /// Ask the upstream for usage in event streams (`stream_usage`); nil: as its type does it.
     public var streamUsage: Bool?
+    /// Name of the set of quirks (`quirks`); nil: the type's own.
+    public var quirks: String?
+    /// Which of OpenAI's APIs requests are translated into, and which go through untouched (`api`).
+    public enum API: String, Sendable, CaseIterable { case auto, chat, responses }
+    public var api = API.auto
+    /// Azure's `api-version` (`api_version`); nil: as its URL's form needs it.
+    public var apiVersion: String?
+    /// Vertex AI (`project`, `location`), and AWS (`region`).
+    public var project: String?
+    public var location: String?
+    public var region: String?
+    public var aws = AWS()
+    /// Leave out what the upstream's dialect cannot express (`drop_unsupported`); nil: as `server.drop_unsupported` says.
+    public var dropUnsupported: Bool?
     public init(name: String, type: UpstreamType) { self.name = name; self.type = type }
+}
+
+/// Where an upstream of type bedrock has its credentials from (`aws`). Without any of it: the environment, the profile file, the container's endpoint, in
+/// that order.
+public struct AWS: Sendable {
+    public var accessKeyID: Secret?
+    public var secretAccessKey: Secret?
+    public var sessionToken: Secret?
+    public var profile: String?
+    public var credentialsFile: String?
+    public init() {}
 }
 
 public struct UpstreamTLS: Sendable {
@@ -264,6 +330,8 @@ public struct Route: Sendable {
     public var modelMap: [String: String] = [:]
     public var timeoutNanoseconds: UInt64?
     public var retries = Retries()
+    /// nil: as the upstream says.
+    public var dropUnsupported: Bool?
     /// Path prefix taken off before the rest is joined to an `http` upstream's base path (`strip_prefix`).
     public var stripPrefix: String?
     /// Protocols a request may switch to (`upgrade`), lower case; empty: none, such requests go on as plain HTTP.

@@ -44,6 +44,8 @@ uint64_t claw_monotonic_ns(void);
 uint64_t claw_realtime_ns(void);
 /// Fills from the system's CSPRNG.
 int32_t claw_random(void *into, size_t length);
+/// SHA-256 of `length` bytes (OpenSSL, which uses what the processor has for it) into 32 bytes.
+void claw_sha256(const void *bytes, size_t length, uint8_t *digest);
 
 /// Own process: resident bytes, virtual bytes, user+system CPU ns, open descriptors, soft descriptor limit, start time (s since epoch).
 typedef struct claw_process { uint64_t resident, virtual_bytes, cpu_user_ns, cpu_system_ns, descriptors, descriptors_max, threads; double start_time; } claw_process;

@@ -13,6 +13,8 @@ enum Canonical {
     case concealing(String, shown: String)
     case integer(Int)
     case decimal(Double)
+    /// A number that no Double may come near: its digits as they are.
+    case exact(String)
     case flag(Bool)
     case null
 
@@ -54,6 +56,7 @@ enum Canonical {
             Self.quote(secrets == .masked ? shown : "sha256:" + SHA256.hex(of: Array(text.utf8)), to: &output)
         case .integer(let value): output += String(value)
         case .decimal(let value): output += Self.number(value)
+        case .exact(let digits): output += digits
         case .flag(let value): output += value ? "true" : "false"
         case .null: output += "null"
         }

@@ -7,6 +7,7 @@ enum FileTable {
             gateway(),
             UpstreamTable.option(),
             RouteTable.option(),
+            CatalogueTable.option(),
             .section("security", \.security, SecurityTable.make(), Security(), "Who may use the gateway."),
             .section("logging", \.logging, LoggingTable.make(), Logging(), "The log."),
             .section("metrics", \.metrics, MetricsTable.make(), Metrics(), "Metrics of the admin listener."),

@@ -64,6 +64,7 @@ enum RouteTable {
                 $0.hasPrefix("/") && $0 != "/" && !$0.hasSuffix("/") && MatchTable.pathProblem($0) == nil ? nil : "expected a path without / at its end"
             },
             upgrade(),
+            .flag("drop_unsupported", \.dropUnsupported, "As `upstreams.*.drop_unsupported`, for requests of this route.").defaulting("the upstream's"),
             .later("fallback", "Upstreams to turn to by class of failure."),
             .later("affinity", "Keeps related requests on one key and endpoint."),
             .later("cache", "Answers from cache."),

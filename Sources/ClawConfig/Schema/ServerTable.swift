@@ -24,6 +24,8 @@ enum ServerTable {
                      "Longest request target (KiB); beyond: 414. Never more than `max_header_kb`."),
             .integer("max_header_fields", 1...128, \.fieldsMax, "Most header lines of a request; beyond: 431."),
             .integer("max_connections", 1...1_000_000, \.connectionsMax, "Client connections at one time; beyond: 503."),
+            .integer("max_answer_mb", 1...4095, \.answerBytesMax, unit: 1 << 20, "Largest answer that is held whole, to be written in another dialect (MiB); beyond: 502."),
+            .flag("drop_unsupported", \.dropUnsupported, "Default of `upstreams.*.drop_unsupported`."),
             .integer("max_body_memory_mb", 1...1_048_576, \.bodyMemoryBytesMax, unit: 1 << 20,
                      "Memory for request bodies over all requests (MiB); beyond: 503. Not less than `max_body_mb`."),
             .integer("stream_buffer_kb", 4...65536, \.streamBufferBytes, unit: 1 << 10,

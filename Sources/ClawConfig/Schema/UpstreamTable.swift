@@ -1,5 +1,6 @@
 // upstreams: a map from name to definition, in file order, because that is the order of fail-over where no route says otherwise.
 
+import ClawDialect
 import ClawWire
 
 enum UpstreamTable {
@@ -11,8 +12,6 @@ enum UpstreamTable {
         static let headersMax = 64
         static let weightMax = 1_000_000
     }
-    /// Types of the contract that later versions bring.
-    static let laterTypes = ["anthropic", "gemini", "bedrock", "azure", "cohere", "mistral", "ollama"]
     static let openaiBase = Endpoint(isTLS: true, host: "api.openai.com", port: 443, basePath: "/v1")
 
     /// The option of the whole file.
@@ -41,6 +40,7 @@ enum UpstreamTable {
             upstream.timeoutNanoseconds = configuration.server.timeoutNanoseconds
             table.read(member.value, into: &upstream, at: path, loading)
             complete(&upstream, member.value, path, loading)
+            CatalogueTable.check(upstream, member.value, path, loading)
             loading.upstreamIndex[member.key] = configuration.upstreams.count
             configuration.upstreams.append(upstream)
         }
@@ -48,15 +48,15 @@ enum UpstreamTable {
 
     static func make() -> Table<Upstream> {
         Table(options: [
-            .choice("type", \.type, later: laterTypes, "`openai`, `generic` (any OpenAI-compatible server) or `http` (a plain API without models).").required(),
+            .choice("type", \.type, "The provider's API; `generic` is any OpenAI-compatible server, `http` a plain API without models.").required(),
             Option(key: "api_key", type: "secret", doc: "The one key; for several use `api_keys`.",
                    read: { upstream, node, key, loading in
                        if let secret = secretValue(node, key, loading) { upstream.keys = [UpstreamKey(id: "default", value: secret)] }
                    },
                    write: { hasOnlyDefaultKey($0) ? .secret($0.keys[0].value) : nil }),
             keys(),
-            Option(key: "base_url", type: "an http or https URL", doc: "Root of the API, e.g. `https://api.openai.com/v1`. `generic` and `http` need it or `endpoints`.",
-                   defaultText: "https://api.openai.com/v1 for `openai`",
+            Option(key: "base_url", type: "an http or https URL", doc: "Root of the API, e.g. `https://api.openai.com/v1`. `generic`, `azure` and `http` need it or `endpoints`.",
+                   defaultText: "the provider's own",
                    read: { upstream, node, key, loading in
                        if let endpoint = endpoint(node, key, loading) { upstream.endpoints = [endpoint] }
                    },
@@ -69,19 +69,30 @@ enum UpstreamTable {
             .seconds("idle_stream_timeout_seconds", 0.001...86400, \.idleStreamTimeoutNanoseconds, "Longest silence within an answer."),
             headers(),
             .integer("max_connections_per_endpoint", 0...100_000, \.connectionsPerEndpointMax, "Connections per endpoint and worker; 0: no limit."),
+            .text("quirks", type: "a name", \.quirks, "What the server does otherwise than OpenAI: \(Quirks.names.map { "`\($0)`" }.joined(separator: ", ")).") {
+                Quirks.names.contains($0) ? nil : "expected one of \(Quirks.names.joined(separator: ", "))"
+            }.defaulting("the type's"),
+            api(),
+            .text("api_version", type: "a date", \.apiVersion, "Azure's `api-version`.") { Names.isModel($0) ? nil : "expected a version such as 2024-10-21" }
+                .defaulting("2024-10-21 with deployments, 2024-05-01-preview for /models, none for /openai/v1"),
+            .text("project", type: "a project id", \.project, "Google Cloud project: `gemini` is then spoken to at Vertex AI, with a bearer token as key.") { Names.isModel($0) ? nil : "expected a project id" },
+            .text("location", type: "a location", \.location, "Location of Vertex AI, with `project`.") { Names.isHost($0) ? nil : "expected a location such as us-central1 or global" }.defaulting("global"),
+            .text("region", type: "an AWS region", \.region, "Region of Bedrock.") { Names.isHost($0) ? nil : "expected a region such as us-east-1" }.defaulting("AWS_REGION or the profile's"),
+            awsSection(),
+            .flag("drop_unsupported", \.dropUnsupported, "Leave out of a translated request what this upstream cannot express, instead of refusing it; header, log and `dropped` name it.")
+                .defaulting("server.drop_unsupported"),
             .flag("stream_usage", \.streamUsage, "Ask for token usage in event streams (`stream_options.include_usage`).").defaulting("as the type does it"),
             .choice("protocol", \.httpProtocol, "HTTP version towards it; `auto` is HTTP/1.1 for `http://`, and what ALPN gives for `https://`. `http2` is spoken without asking over `http://`, and takes nothing else over `https://`."),
             proxy(),
             tlsSection(),
-            .later("cost_per_million_input_tokens", "USD."),
-            .later("cost_per_million_output_tokens", "USD."),
-            .later("cost_per_million_cached_input_tokens", "USD."),
+            .price("cost_per_million_input_tokens", \.prices.input, "Input tokens (USD for 1,000,000), of all its models that have no such price of their own, whatever the catalogue says. What the catalogue prices as a share of it (cache, audio) keeps its share.").defaulting("the catalogue's"),
+            .price("cost_per_million_output_tokens", \.prices.output, "Output tokens, likewise (share: reasoning, audio).").defaulting("the catalogue's"),
+            .price("cost_per_million_cached_input_tokens", \.prices.cachedInput, "Input tokens that come from the provider's cache, likewise.").defaulting("the catalogue's share, else the input price"),
             .later("max_concurrency", "Concurrent transfers."),
             .later("max_pending", "Requests that may wait for a transfer."),
             .later("health", "Active and passive health checks."),
             .later("breaker", "Circuit breaker."),
             .later("capabilities", "What its models can do."),
-            .later("region", "Label for routing."),
             .later("tier", "Label for routing."),
         ])
     }
@@ -102,6 +113,33 @@ enum UpstreamTable {
             .text("client_key", type: "a path", \.clientKey, "PEM key of `client_certificate`.", check: path),
             .text("sni", type: "a host name", \.sni, "Name to ask for and to check instead of the URL's.") { Names.isHost($0) ? nil : "expected a host name" },
         ])
+    }
+
+    /// Shown only where it has an effect.
+    private static func api() -> Option<Upstream> {
+        let option = Option<Upstream>.choice("api", \.api, "Which of OpenAI's APIs it has: `chat` translates requests to the Responses API, `responses` translates chat completions; `auto` passes both on.")
+        return Option(key: option.key, type: option.type, doc: option.doc, read: option.read, write: { hasAPIs($0) ? option.write($0) : nil })
+    }
+
+    private static func hasAPIs(_ upstream: Upstream) -> Bool { ["openai", "azure", "generic"].contains(upstream.type.rawValue) }
+
+    private static func awsSection() -> Option<Upstream> {
+        func secret(_ key: String, _ field: WritableKeyPath<AWS, Secret?>, _ doc: String) -> Option<AWS> {
+            Option(key: key, type: "secret", doc: doc,
+                   read: { target, node, key, loading in if let secret = secretValue(node, key, loading) { target[keyPath: field] = secret } },
+                   write: { $0[keyPath: field].map { .secret($0) } })
+        }
+        let path: (String) -> String? = { $0.isEmpty || $0.utf8.contains(0) ? "expected a path" : nil }
+        let table = Table<AWS>(options: [
+            secret("access_key_id", \.accessKeyID, "With `secret_access_key`: used instead of looking anywhere."),
+            secret("secret_access_key", \.secretAccessKey, "Key that requests are signed with."),
+            secret("session_token", \.sessionToken, "Of temporary credentials."),
+            .text("profile", type: "a name", \.profile, "Profile of the credentials file.") { $0.isEmpty ? "expected a name" : nil }.defaulting("AWS_PROFILE or default"),
+            .text("credentials_file", type: "a path", \.credentialsFile, "Instead of `~/.aws/credentials`.", check: path).defaulting("AWS_SHARED_CREDENTIALS_FILE"),
+        ])
+        let section = Option<Upstream>.section("aws", \.aws, table, AWS(), "Credentials of Bedrock. Without any: environment, profile file, container or EKS Pod Identity endpoint.")
+        return Option(key: section.key, type: section.type, doc: section.doc, children: section.children, read: section.read,
+                      write: { $0.type == .bedrock ? section.write($0) : nil })
     }
 
     // MARK: Keys
@@ -194,12 +232,13 @@ enum UpstreamTable {
         let table = Table<Model>(options: [
             .text("id", type: "a model id", \.id, "Name sent to the upstream.") { Names.isModel($0) ? nil : "expected a model id" }.required(),
             .text("alias", type: "a model name", \.alias, "Name clients ask for.") { Names.isModel($0) ? nil : "expected a model name" }.defaulting("the id"),
-            .later("max_context_tokens", "Size of the context window."),
-            .later("cost_per_million_input_tokens", "USD."),
-            .later("cost_per_million_output_tokens", "USD."),
-            .later("cost_per_million_cached_input_tokens", "USD."),
+            .tokens("max_context_tokens", \.contextTokensMax, "Size of the context window.").defaulting("the catalogue's"),
+            .tokens("max_output_tokens", \.outputTokensMax, "Most tokens of an answer; asked for where a request says nothing and the provider's API wants a figure.").defaulting("the catalogue's"),
+            .price("cost_per_million_input_tokens", \.prices.input, "Input tokens (USD for 1,000,000).").defaulting("the upstream's"),
+            .price("cost_per_million_output_tokens", \.prices.output, "Output tokens.").defaulting("the upstream's"),
+            .price("cost_per_million_cached_input_tokens", \.prices.cachedInput, "Input tokens that come from the provider's cache.").defaulting("the upstream's"),
         ])
-        return Option(key: "models", type: "list of ids or {id, alias}", doc: "Models it serves; without it, any.",
+        return Option(key: "models", type: "list of ids or {id, alias, …}", doc: "Models it serves; without it, any.",
                       children: { Names.listed(table.rows(Model(id: "", alias: ""))) },
                       read: { upstream, node, key, loading in
                           guard let items = Names.items(node, key, 1...Limit.modelsMax, loading) else { return }
@@ -220,7 +259,7 @@ enum UpstreamTable {
                           }
                       },
                       write: { upstream in
-                          upstream.models.isEmpty ? nil : .array(upstream.models.map { $0.alias == $0.id ? .text($0.id) : table.write($0) })
+                          upstream.models.isEmpty ? nil : .array(upstream.models.map { $0.isBare ? .text($0.id) : table.write($0) })
                       })
     }
 
@@ -287,12 +326,15 @@ enum UpstreamTable {
         let isTyped = node.member("type").map { if case .scalar(let text, _) = $0.value { UpstreamType(rawValue: text) != nil } else { false } } ?? false
         guard isTyped else { return }
         if node.member("base_url") == nil, node.member("endpoints") == nil {
-            if upstream.type == .openai {
-                upstream.endpoints = [openaiBase]
+            if let base = defaultBase(upstream, loading.environment), let url = try? HTTPURL(base) {
+                upstream.endpoints = [Endpoint(isTLS: url.isTLS, host: url.host, port: url.port, basePath: url.path)]
+            } else if upstream.type == .bedrock {
+                loading.error(node.place, dotted(path, "region"), "missing; an upstream of type bedrock needs region (or AWS_REGION), base_url or endpoints")
             } else {
                 loading.error(node.place, dotted(path, "base_url"), "missing; an upstream of type \(upstream.type.rawValue) needs base_url or endpoints")
             }
         }
+        checkDialect(upstream, node, path, loading)
         if upstream.type == .http {
             for key in ["models", "stream_usage"] where node.member(key) != nil {
                 loading.error(node.member(key)!.place, dotted(path, key), "has no effect on an upstream of type http")
@@ -306,6 +348,49 @@ enum UpstreamTable {
             loading.error(version.place, dotted(path, "protocol"), "http2 over http:// does not go through a proxy")
         }
         checkTLS(upstream, node, path, loading)
+    }
+
+    /// Where a provider is, when nobody says so.
+    private static func defaultBase(_ upstream: Upstream, _ environment: [String: String]) -> String? {
+        if upstream.type == .gemini, let project = upstream.project {
+            let location = upstream.location ?? "global"
+            let host = location == "global" ? "aiplatform.googleapis.com" : "\(location)-aiplatform.googleapis.com"
+            return "https://\(host)/v1/projects/\(project)/locations/\(location)/publishers/google"
+        }
+        if upstream.type == .bedrock {
+            let region = upstream.region ?? environment["AWS_REGION"] ?? environment["AWS_DEFAULT_REGION"]
+            return region.map { "https://bedrock-runtime.\($0).amazonaws.com" }
+        }
+        return upstream.type.provider?.baseURL
+    }
+
+    /// Options that only some types know.
+    private static func checkDialect(_ upstream: Upstream, _ node: DocumentNode, _ path: String, _ loading: Loading) {
+        func only(_ key: String, _ isFine: Bool, _ types: String) {
+            if let member = node.member(key), !isFine { loading.error(member.place, dotted(path, key), "has an effect on upstreams of type \(types) only") }
+        }
+        let provider = upstream.type.provider
+        only("quirks", provider?.isOpenAILike ?? false, "openai, azure, mistral and generic")
+        only("api", hasAPIs(upstream), "openai, azure and generic")
+        only("api_version", upstream.type == .azure, "azure")
+        only("project", upstream.type == .gemini, "gemini")
+        only("location", upstream.type == .gemini, "gemini")
+        // As a label for routing it has its time yet to come.
+        if let region = node.members?.first(where: { $0.key == "region" }), upstream.type != .bedrock {
+            loading.error(region.keyPlace, dotted(path, "region"), "not available in this version for this type")
+        }
+        only("aws", upstream.type == .bedrock, "bedrock")
+        only("drop_unsupported", provider != nil, "other than http")
+        if let location = node.member("location"), upstream.project == nil { loading.error(location.place, dotted(path, "location"), "has no effect without project") }
+        if let project = node.member("project"), node.member("base_url") != nil || node.member("endpoints") != nil {
+            loading.error(project.place, dotted(path, "project"), "give either base_url (or endpoints) or project")
+        }
+        if upstream.type == .bedrock, (upstream.aws.accessKeyID == nil) != (upstream.aws.secretAccessKey == nil), let aws = node.member("aws") {
+            loading.error(aws.place, dotted(path, "aws"), "access_key_id and secret_access_key belong together")
+        }
+        if upstream.type == .bedrock, upstream.proxy != nil, let proxy = node.member("proxy") {
+            loading.error(proxy.place, dotted(path, "proxy"), "requests to Bedrock are signed by the direct transport only, which goes through no proxy")
+        }
     }
 
     private static func checkTLS(_ upstream: Upstream, _ node: DocumentNode, _ path: String, _ loading: Loading) {

@@ -12,13 +12,27 @@ public struct AdminClient {
     private static let answerBytesMax = 64 << 20
     private let address: String
     private let token: String?
+    private let what: String
 
     /// - Parameters:
+    ///   - what: how messages call the other end.
     ///   - address: "host:port", "[::1]:port" or "unix:/path".
     ///   - token: `server.admin.token` of the gateway, if it has one.
-    public init(address: String, token: String?) {
+    public init(address: String, token: String?, what: String = "the gateway's admin listener") {
         self.address = address
         self.token = token
+        self.what = what
+    }
+
+    /// The same for any other server on this machine or beside it (a credential endpoint): HTTP/1.0, so that the answer comes in one piece, and
+    /// `authorization` as it is.
+    public func fetch(_ path: String, authorization: String?) throws -> (status: Int, body: String) {
+        let fd = try connect()
+        defer { close(fd) }
+        var request = "GET \(path) HTTP/1.0\r\nhost: \(address)\r\naccept: application/json\r\n"
+        if let authorization { request += "authorization: \(authorization)\r\n" }
+        try send(fd, Array("\(request)\r\n".utf8))
+        return try parse(try receive(fd))
     }
 
     /// Asks and returns the answer's status and body. Throws AdminUnreachable when there is no whole answer within 5 s a step.
@@ -34,7 +48,7 @@ public struct AdminClient {
         return try parse(try receive(fd))
     }
 
-    private func unreachable(_ reason: String) -> AdminUnreachable { AdminUnreachable(description: "the gateway's admin listener at \(address): \(reason)") }
+    private func unreachable(_ reason: String) -> AdminUnreachable { AdminUnreachable(description: "\(what) at \(address): \(reason)") }
 
     private func unreachable(errno code: Int32) -> AdminUnreachable {
         switch code {

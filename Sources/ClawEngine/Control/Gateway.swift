@@ -22,6 +22,7 @@ public final class Gateway: @unchecked Sendable {
     public let startedAt = claw_monotonic_ns()
     private(set) var runners: [WorkerRunner] = []
     private var logWriter: LogWriter?
+    private var keeper: CredentialKeeper?
 
     /// Guards what the control threads change: the plans and the counters of reloads.
     struct Plans {
@@ -87,6 +88,9 @@ public final class Gateway: @unchecked Sendable {
         options.bufferCount = max(512, min(65536, options.connectionsMax + 256))
         options.logRingBytes = configuration.logging.ringBytes
         options.seriesMax = configuration.metrics.seriesMax
+        let keeper = CredentialKeeper(registry: registry, events: events)
+        if let problem = keeper.start() { throw .plan(problem) }
+        self.keeper = keeper
         for index in 0..<workerCount {
             options.index = index
             let runner = WorkerRunner(options: options, shared: shared, instance: instance, listeners: sockets.descriptors[index])
@@ -118,6 +122,7 @@ public final class Gateway: @unchecked Sendable {
             }
             events(.error, "reload refused, the configuration in force stays: \(problem)")
         } else {
+            if let problem = keeper?.start() { events(.error, problem) }
             wakeWorkers()
             events(.info, "configuration \(configuration.version.prefix(12)) is in force")
         }
@@ -247,6 +252,7 @@ public final class Gateway: @unchecked Sendable {
     /// Blocks until all workers have ended and the log is written.
     public func join() {
         for runner in runners { runner.join() }
+        keeper?.stop()
         logWriter?.stop()
     }
 

@@ -506,12 +506,14 @@ enum RefusalLabel: UInt16, CaseIterable {
     // HTTP/2: streams, and what ended whole connections (the session's words).
     case streams, streamError, malformed, vanished, protocolError, rapidReset, continuationFlood, controlFlood, headerList, badPreface, streamID, outputFull
     case streamClosed, frameSize, flowControl, compression, calm, internalError, memory
+    // Requests that no upstream of their route can be told in its dialect.
+    case untranslatable
     static let names = [
         "other", "accept", "connections", "framing", "incomplete_head", "slow_head", "slow_body", "body_framing", "loop",
         "proxy_header", "handshakes", "handshake", "handshake_gone", "slow_handshake", "plain_on_tls", "client_certificate", "server_name", "alpn",
         "streams", "stream_error", "malformed", "vanished", "protocol_error", "rapid_reset", "continuation_flood", "control_flood", "header_list", "bad_preface",
         "stream_id", "output_full", "stream_closed", "frame_size_error", "flow_control_error", "compression_error", "enhance_your_calm", "internal_error",
-        "no_memory",
+        "no_memory", "untranslatable",
     ]
 
     /// The label for a word of claw_h2_blame.

@@ -2,6 +2,7 @@
 // worker sets it up, and does it a number of times; nothing here is used by the gateway.
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -111,7 +112,8 @@ public enum EngineBenchmarks {
             exchange.pointee.attempts[0] = Attempt(upstream: 0, status: 200, milliseconds: 12)
             exchange.pointee.attemptCount = 1
             exchange.pointee.firstContentAt = worker.now + 5_000_000
-            exchange.pointee.usage = Usage(input: 100, output: 200, cached: 50)
+            exchange.pointee.usage.setInput(sum: 100, cacheRead: 50)
+            exchange.pointee.usage.setOutput(sum: 200)
         }
         deinit { head.deallocate() }
 

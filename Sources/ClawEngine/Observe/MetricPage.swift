@@ -8,6 +8,8 @@ enum Metric: UInt8, CaseIterable {
     case tokens, upstreamErrors, fallbacks, loopLag, refused, clientDisconnects, connectionsAccepted
     case upstreamConnections, streamsTruncated, handshakes
     case tunnels, tunnelBytes, tunnelMessages
+    /// In nano-USD, shown in USD.
+    case cost
 
     enum Shape { case counter, fine, coarse }
     var shape: Shape {

@@ -29,7 +29,9 @@ struct SeriesSum {
             guard !found.isEmpty else { continue }
             out.begin(metric.family, metric.shape == .counter ? .counter : .histogram, metric.help)
             for (labels, words) in found.sorted(by: { $0.key < $1.key }) {
-                if metric.shape == .counter {
+                if metric == .cost {
+                    out.sample(labels, seconds: Double(words[0]) / 1e9)
+                } else if metric.shape == .counter {
                     out.sample(labels, words[0])
                 } else {
                     let bounds = metric.shape == .fine ? Buckets.fine : Buckets.coarse
@@ -64,6 +66,7 @@ extension Metric {
         case .tunnels: "openclaw_tunnels"
         case .tunnelBytes: "openclaw_tunnel_bytes"
         case .tunnelMessages: "openclaw_tunnel_messages"
+        case .cost: "openclaw_estimated_cost_usd"
         }
     }
 
@@ -88,6 +91,7 @@ extension Metric {
         case .handshakes: "TLS handshakes with clients that came to a good end, by version and whether a session was resumed."
         case .tunnels: "Tunnels opened: requests that switched to WebSocket or another protocol."
         case .tunnelBytes: "Bytes that came through tunnels, by the side that sent them."
+        case .cost: "Cost of the tokens by the catalogue's prices, in USD."
         case .tunnelMessages: "WebSocket messages that came through tunnels, by the side that sent them."
         }
     }
@@ -102,6 +106,7 @@ extension Metric {
         case .requestDuration: ["route_id", "upstream_name"]
         case .upstreamDuration, .interToken, .upstreamConnections, .tunnels: ["upstream_name"]
         case .tunnelBytes, .tunnelMessages: ["upstream_name", "from"]
+        case .cost: ["upstream_name", "model_name"]
         case .timeToFirstToken: ["upstream_name", "model"]
         case .overhead, .streamsTruncated: ["route_id"]
         case .tokens: ["upstream_name", "model_name", "kind"]
@@ -129,6 +134,7 @@ extension Metric {
         case .upstreamRequests: [name(names.upstreams, key.a), name(names.models, key.b), "\(key.c)"]
         case .requestDuration: [name(names.routes, key.a), name(names.upstreams, key.b)]
         case .upstreamDuration, .interToken, .upstreamConnections, .tunnels: [name(names.upstreams, key.a)]
+        case .cost: [name(names.upstreams, key.a), name(names.models, key.b)]
         case .tunnelBytes, .tunnelMessages: [name(names.upstreams, key.a), key.b == 0 ? "client" : "upstream"]
         case .timeToFirstToken: [name(names.upstreams, key.a), name(names.models, key.b)]
         case .overhead, .streamsTruncated: [name(names.routes, key.a)]

@@ -1,6 +1,7 @@
 // The account of an exchange: counters and the one log line (spec/observability.md). Called once, from `finish`.
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -27,17 +28,34 @@ extension Worker {
         if exchange.pointee.firstContentAt != 0 {
             metrics.observe(.timeToFirstToken, upstreamLabel, modelLabel, nanoseconds: exchange.pointee.firstContentAt &- exchange.pointee.startedAt)
         }
+        estimateUsage(exchange)
         let usage = exchange.pointee.usage
         if usage.isKnown {
             // Label c: high byte unused, low byte the kind (see TokenKind).
             if usage.input > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 0, by: UInt64(usage.input)) }
             if usage.output > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 1, by: UInt64(usage.output)) }
-            if usage.cached > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 2, by: UInt64(usage.cached)) }
+            if usage.cacheRead > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 2, by: UInt64(usage.cacheRead)) }
+            if exchange.pointee.attemptCount > 0, let facts = facts(exchange, exchange.pointee.candidates[max(0, exchange.pointee.candidateNext - 1)]) {
+                exchange.pointee.cost = facts.pointee.prices.cost(of: usage, tier: exchange.pointee.serviceTier)
+                if let cost = exchange.pointee.cost, cost > 0 { metrics.add(.cost, upstreamLabel, modelLabel, by: UInt64(cost)) }
+            }
             if usage.reasoning > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 3, by: UInt64(usage.reasoning)) }
         }
         let isGood = exchange.pointee.failure == nil && exchange.pointee.status < 400
         if isGood, plan.pointee.logSample < 1, Double(nextRandom() >> 11) * 0x1p-53 >= plan.pointee.logSample { return }
         if plan.pointee.logFormatIsText { writeTextLine(exchange, latency) } else { writeLine(exchange, latency) }
+    }
+
+    /// A stream that was cut before it said what it used: what was delivered is counted, and marked as a guess. Most providers send a token an event;
+    /// where they send more, four bytes of text are taken for one.
+    private func estimateUsage(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard exchange.pointee.isStream || exchange.pointee.firstContentAt != 0, exchange.pointee.contentEvents > 0, exchange.pointee.attemptCount > 0 else { return }
+        let wasCut = exchange.pointee.clientGone || exchange.pointee.upstreamCut || exchange.pointee.failure != nil
+        if !wasCut || (exchange.pointee.usage.hasOutput && exchange.pointee.sawFinish) { return }
+        let output = Int64(max(exchange.pointee.contentEvents, exchange.pointee.contentBytes / 4))
+        if exchange.pointee.usage.output < output { exchange.pointee.usage.setOutput(sum: output) }
+        if !exchange.pointee.usage.hasInput { exchange.pointee.usage.setInput(sum: Int64(max(1, exchange.pointee.promptBytes / 4))) }
+        exchange.pointee.usage.isEstimated = true
     }
 
     private func writeLine(_ exchange: UnsafeMutablePointer<Exchange>, _ latency: UInt64) {
@@ -133,11 +151,7 @@ extension Worker {
         if last >= 0 {
             let upstream = plan.pointee.upstreams[Int(exchange.pointee.attempts[last].upstream)]
             text.put(",\"provider\":\"")
-            switch upstream.pointee.type {
-            case .openai: text.put("openai")
-            case .generic: text.put("generic")
-            case .http: text.put("http")
-            }
+            text.put(upstream.pointee.type)
             text.put("\",\"upstream_name\":")
             text.put(json: upstream.pointee.name.raw, limit: 100)
         } else {
@@ -201,18 +215,40 @@ extension Worker {
     }
 
     private func writeTokens(_ exchange: UnsafeMutablePointer<Exchange>, _ text: inout TextWriter) {
-        func number(_ value: Int64) {
-            if value >= 0 { text.put(signed: value) } else { text.put("null") }
+        let usage = exchange.pointee.usage
+        func number(_ value: Int64, _ isKnown: Bool) {
+            if isKnown { text.put(signed: value) } else { text.put("null") }
         }
         text.put(",\"tokens\":{\"input\":")
-        number(exchange.pointee.usage.input)
+        number(usage.input, usage.hasInput)
         text.put(",\"output\":")
-        number(exchange.pointee.usage.output)
+        number(usage.output, usage.hasOutput)
         text.put(",\"cached\":")
-        number(exchange.pointee.usage.cached)
+        number(usage.cacheRead, usage.hasInput && (usage.saysCached || usage.cacheRead > 0))
         text.put(",\"reasoning\":")
-        number(exchange.pointee.usage.reasoning)
-        text.put(",\"estimated\":false},\"cost_usd\":null")
+        number(usage.reasoning, usage.hasOutput && (usage.saysReasoning || usage.reasoning > 0))
+        // Classes that only some answers have.
+        if usage.cacheWrite + usage.cacheWriteHour > 0 {
+            text.put(",\"cache_write\":")
+            text.put(signed: usage.cacheWrite)
+            text.put(",\"cache_write_1h\":")
+            text.put(signed: usage.cacheWriteHour)
+        }
+        if usage.audioInput + usage.audioOutput > 0 {
+            text.put(",\"audio_input\":")
+            text.put(signed: usage.audioInput)
+            text.put(",\"audio_output\":")
+            text.put(signed: usage.audioOutput)
+        }
+        text.put(usage.isEstimated ? ",\"estimated\":true},\"cost_usd\":" : ",\"estimated\":false},\"cost_usd\":")
+        if let cost = exchange.pointee.cost { text.at += Cost.write(nanoUSD: cost, into: text.at) } else { text.put("null") }
+        guard let names = exchange.pointee.droppedNames else { return }
+        text.put(",\"dropped\":[\"")
+        for at in 0..<exchange.pointee.droppedLength {
+            // The names hold no quote and no comma of their own.
+            if names[at] == 44 { text.put("\",\"") } else { text.put(byte: names[at]) }
+        }
+        text.put("\"]")
     }
 
     private func writeTextLine(_ exchange: UnsafeMutablePointer<Exchange>, _ latency: UInt64) {

@@ -1,5 +1,6 @@
 // An exchange is one request and its answer. It belongs to a stream of a connection (HTTP/1.1: one at a time), lives in a slot, and ends in one
 // place (`Worker.finish`), whatever happens: one answer, one account, one log line.
+import ClawDialect
 import ClawWire
 
 /// One attempt at an upstream, for the log.
@@ -20,15 +21,6 @@ struct Candidate {
     var model: PlanServed
 }
 
-/// What was used, as the upstream said it. -1: not said.
-struct Usage {
-    var input: Int64 = -1
-    var output: Int64 = -1
-    var cached: Int64 = -1
-    var reasoning: Int64 = -1
-    var isKnown: Bool { input >= 0 || output >= 0 }
-}
-
 struct Exchange: ~Copyable {
     static let attemptsMax = 6
 
@@ -45,9 +37,6 @@ struct Exchange: ~Copyable {
         /// The answer is whole in `output`; waiting for the client to take it.
         case draining
     }
-
-    /// Which of the gateway's own endpoints or dialects the path names.
-    enum Surface: UInt8 { case plain, chat, completions, embeddings, responses, otherModel, models }
 
     var generation: UInt32 = 0
     var state = State.free
@@ -106,6 +95,40 @@ struct Exchange: ~Copyable {
     var includeUsageSpan = JSONSpan()
     var insertOffset = 0
     var insertNeedsComma = false
+
+    // ---- translation
+    /// Present while an attempt's dialect is not OpenAI's on both sides.
+    var translation: Unmanaged<Translation>?
+    /// The body as the upstream gets it, where it is another than the client's: a block of the body store.
+    var sentBody: UnsafeMutablePointer<UInt8>?
+    var sentBodyLength = 0
+    var sentBodyCapacity = 0
+    /// The answer is held whole, to be written in the client's dialect or to be read along; a block of the body store.
+    var collected: UnsafeMutablePointer<UInt8>?
+    var collectedLength = 0
+    var collectedCapacity = 0
+    /// True exactly when nothing of the upstream's own bytes goes to the client: they are collected, or read as a stream and written anew.
+    var isCollecting = false
+    var isRewritten = false
+    /// An error event of the upstream's went out in the client's dialect: none of ours follows.
+    var isErrorWritten = false
+    /// The upstream's field lines, while the body of its error is collected; owned.
+    var savedFields: UnsafeMutablePointer<UInt8>?
+    var savedFieldsLength = 0
+    /// A plain answer that passes as it is and is read when it is whole.
+    var collectsCopy = false
+    /// Why no candidate so far could express the request; `field` in front of NUL-free text, owned.
+    var refusal400: UnsafeMutablePointer<UInt8>?
+    var refusalFieldLength = 0
+    var refusalLength = 0
+    /// Names of what was left out of the request, comma between them, owned.
+    var droppedNames: UnsafeMutablePointer<UInt8>?
+    var droppedLength = 0
+    /// Bytes of text and pieces of it that were streamed: what an estimate is made of where a stream was cut.
+    var contentBytes: UInt64 = 0
+    var contentEvents: UInt64 = 0
+    /// Length of the request's body, for the same.
+    var promptBytes = 0
 
     // ---- identity
     /// Up to 64 bytes of request id.
@@ -210,6 +233,9 @@ struct Exchange: ~Copyable {
 
     // ---- account
     var usage = Usage()
+    var serviceTier = ServiceTier.standard
+    /// Nano-USD; nil: not known.
+    var cost: Int64?
     var finishReason: InlineArray<24, UInt8> = .init(repeating: 0)
     var finishReasonLength: UInt8 = 0
     var failure: FailureKind?

@@ -1,14 +1,16 @@
 // What went wrong with a request, whose fault it was, and what follows from it. One table maps each kind to the answer's status and code, the class
 // of spec/resilience.md, and whether the next candidate may be tried.
+import ClawDialect
 
 enum Origin: UInt8 { case client, upstream, gateway }
 
 /// Classes of upstream outcome (spec/resilience.md); the raw value is the label's place in `ErrorClass.names`.
 enum ErrorClass: UInt8 {
     case none, rateLimited, overloaded, timeout, network, serverError, auth, modelMissing, badRequest, clientGone, tls, malformed
+    case contextTooLong, contentFiltered
     static let names: [StaticString] = [
         "none", "rate_limited", "overloaded", "timeout", "network", "server_error", "auth", "model_missing", "bad_request", "client_gone", "network",
-        "server_error",
+        "server_error", "context_too_long", "content_filtered",
     ]
     var name: StaticString { Self.names[Int(rawValue)] }
 }
@@ -19,7 +21,7 @@ enum FailureKind: UInt8, CaseIterable {
     case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamProtocol, upstreamReset
     case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
     case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
-    case upstreamCannotSwitch, upgradeNotAllowed
+    case upstreamCannotSwitch, upgradeNotAllowed, unsupported, answerTooLarge, noCredentials
 
     struct Row {
         var status: UInt16
@@ -27,6 +29,20 @@ enum FailureKind: UInt8, CaseIterable {
         var type: StaticString
         var origin: Origin
         var errorClass: ErrorClass
+        /// The same in the words of the dialects.
+        var problem: ProblemClass {
+            switch errorClass {
+            case .rateLimited: .rateLimited
+            case .overloaded: .overloaded
+            case .timeout: .timeout
+            case .auth: .auth
+            case .modelMissing: .modelMissing
+            case .contextTooLong: .contextTooLong
+            case .contentFiltered: .contentFiltered
+            case .badRequest, .clientGone, .none: .badRequest
+            case .network, .serverError, .tls, .malformed: status == 503 ? .overloaded : .serverError
+            }
+        }
     }
 
     var row: Row {
@@ -69,6 +85,9 @@ enum FailureKind: UInt8, CaseIterable {
         case .upstreamPending: Row(status: 503, code: "upstream_queue_full", type: "server_error", origin: .gateway, errorClass: .overloaded)
         case .upgradeNotAllowed: Row(status: 501, code: "protocol_not_allowed", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
         case .upstreamCannotSwitch: Row(status: 502, code: "upstream_cannot_switch", type: "server_error", origin: .upstream, errorClass: .badRequest)
+        case .unsupported: Row(status: 400, code: "unsupported_parameter", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .answerTooLarge: Row(status: 502, code: "upstream_answer_too_large", type: "server_error", origin: .upstream, errorClass: .malformed)
+        case .noCredentials: Row(status: 503, code: "upstream_credentials_missing", type: "server_error", origin: .gateway, errorClass: .auth)
         case .buffersExhausted: Row(status: 503, code: "buffers_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
         }
     }
@@ -77,7 +96,7 @@ enum FailureKind: UInt8, CaseIterable {
     var movesOn: Bool {
         switch self {
         case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
-            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending, .upstreamCannotSwitch: true
+            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending, .upstreamCannotSwitch, .answerTooLarge, .noCredentials: true
         default: false
         }
     }
@@ -85,7 +104,7 @@ enum FailureKind: UInt8, CaseIterable {
     /// Was nothing of the request sent, so that even a request that must not be repeated may go elsewhere?
     var isBeforeSending: Bool {
         switch self {
-        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .connectTimeout, .upstreamPending, .upstreamCannotSwitch: true
+        case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .connectTimeout, .upstreamPending, .upstreamCannotSwitch, .noCredentials: true
         default: false
         }
     }

@@ -131,25 +131,4 @@ extension Worker {
         }
         return true
     }
-
-    /// Which of the OpenAI endpoints the path names.
-    func surface(of exchange: UnsafeMutablePointer<Exchange>) -> Exchange.Surface {
-        let path = exchange.pointee.path
-        guard path.count > 4, let start = path.baseAddress?.assumingMemoryBound(to: UInt8.self), memcmp(start, "/v1/", 4) == 0 else { return .plain }
-        func names(_ text: StaticString) -> Bool {
-            path.count == text.utf8CodeUnitCount && memcmp(start, text.utf8Start, path.count) == 0
-        }
-        switch start[4] {
-        case 99:
-            if names("/v1/chat/completions") { return .chat }
-            if names("/v1/completions") { return .completions }
-        case 101: if names("/v1/embeddings") { return .embeddings }
-        case 114: if names("/v1/responses") { return .responses }
-        case 109:
-            if names("/v1/moderations") { return .otherModel }
-            if names("/v1/models") || (path.count > 11 && memcmp(start, "/v1/models/", 11) == 0) { return .models }
-        default: break
-        }
-        return .plain
-    }
 }

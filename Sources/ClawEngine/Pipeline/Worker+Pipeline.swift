@@ -3,6 +3,7 @@
 // the only way an exchange ends. Later stages (authenticate, limit, cache) take their places between admit and attempt.
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -73,6 +74,7 @@ extension Worker {
         }
         guard takePath(exchange) else { return answerError(index, .badRequest, detail: "the path has no one normal form") }
         exchange.pointee.surface = surface(of: exchange)
+        if exchange.pointee.surface.isForeign, !leadsToModels(exchange) { exchange.pointee.surface = .plain }
 
         if exchange.pointee.bodyIsComplete { return classify(index) }
         if exchange.pointee.stream != 0 {
@@ -258,7 +260,7 @@ extension Worker {
     }
 
     private func isModelRequest(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post
+        exchange.pointee.surface.isModel && exchange.pointee.method == .post
     }
 
     func bodyIsWhole(_ index: UInt32, resumes: Bool) {
@@ -283,8 +285,9 @@ extension Worker {
     private func classify(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.state = .attempting
+        exchange.pointee.promptBytes = exchange.pointee.bodyLength
         let plan = exchange.pointee.plan
-        if exchange.pointee.surface == .models, exchange.pointee.method == .get || exchange.pointee.method == .head, !exchange.pointee.isConnect {
+        if exchange.pointee.surface.isListing, exchange.pointee.method == .get || exchange.pointee.method == .head, !exchange.pointee.isConnect {
             return answerModels(index)
         }
         let isModelRequest = isModelRequest(exchange)
@@ -349,10 +352,18 @@ extension Worker {
             answerError(index, .badJSON, detail: "model must be a string", param: "model")
             return false
         }
+        let tier = spans[PolicyPath.serviceTier]
+        if tier.kind == .string, let body = exchange.pointee.bodyBase { exchange.pointee.serviceTier = ServiceTier(word: JSONBytes(body + tier.offset + 1, tier.length - 2)) }
+        if exchange.pointee.surface.hasModelInPath {
+            // The path says which model and whether it streams, whatever the body says.
+            restoreModelFromPath(exchange)
+            exchange.pointee.wantsStream = exchange.pointee.surface == .geminiStream
+            return true
+        }
         let stream = spans[PolicyPath.stream]
         switch stream.kind {
         case .bool: exchange.pointee.wantsStream = stream.isTrue
-        case .missing, .null: break
+        case .missing, .null: exchange.pointee.wantsStream = exchange.pointee.surface.isOllama
         default:
             answerError(index, .badJSON, detail: "stream must be true or false", param: "stream")
             return false
@@ -374,7 +385,7 @@ extension Worker {
         if requestHead.hasUpgrade, !admitUpgrade(index, route) { return }
         if exchange.pointee.isConnect, exchange.pointee.tunnel == nil { return answerError(index, .upgradeNotAllowed, detail: "") }
         let isModelRequest = exchange.pointee.modelSpan.kind == .string || exchange.pointee.requestedModel.count > 0
-            || (exchange.pointee.surface != .plain && exchange.pointee.surface != .models && exchange.pointee.method == .post)
+            || (exchange.pointee.surface.isModel && exchange.pointee.method == .post)
         chooseCandidates(exchange, route)
         if exchange.pointee.candidateCount == 0 {
             if isModelRequest, exchange.pointee.modelSpan.kind == .missing, exchange.pointee.requestedModel.count == 0 { return answerError(index, .modelRequired, detail: "", param: "model") }

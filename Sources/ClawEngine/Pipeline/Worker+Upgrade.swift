@@ -136,7 +136,7 @@ extension Worker {
     }
 
     /// Percent-encoded but for unreserved characters (RFC 3986 §2.3).
-    private func writeEscaped(_ text: Bytes, _ writer: inout TextWriter) {
+    func writeEscaped(_ text: Bytes, _ writer: inout TextWriter) {
         for at in 0..<text.count {
             let c = text.base[at]
             if (c >= 48 && c <= 57) || (c >= 65 && c <= 90) || (c >= 97 && c <= 122) || c == 45 || c == 46 || c == 95 || c == 126 {

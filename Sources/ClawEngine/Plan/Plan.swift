@@ -3,6 +3,7 @@
 // request on it any more (`inFlight`, one word per worker, single writer).
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 
 typealias PlanRef = UnsafeMutablePointer<Plan>
@@ -23,10 +24,18 @@ struct Plan {
     /// Body of GET /v1/models, and the single objects.
     var modelsBody: Bytes
     var modelBodies: List<Bytes>
+    /// The same in the words of Anthropic, Gemini and Ollama (which has no single ones).
+    var anthropicModelsBody: Bytes
+    var anthropicModelBodies: List<Bytes>
+    var geminiModelsBody: Bytes
+    var geminiModelBodies: List<Bytes>
+    var tagsBody: Bytes
     /// True exactly when some route has conditions on the body.
     var needsBody: Bool
     var headLimits: HeadLimits
     var bodyBytesMax: Int
+    /// Of an answer that is held whole.
+    var answerBytesMax: Int
     var bodyMemoryBytesMax: Int
     var streamBufferBytes: Int
     var headerTimeout: UInt64
@@ -52,8 +61,8 @@ struct Plan {
 
 /// Fixed indices into the scanned paths.
 enum PolicyPath {
-    static let model = 0, stream = 1, streamOptions = 2, includeUsage = 3
-    static let names = ["model", "stream", "stream_options", "stream_options.include_usage"]
+    static let model = 0, stream = 1, streamOptions = 2, includeUsage = 3, serviceTier = 4
+    static let names = ["model", "stream", "stream_options", "stream_options.include_usage", "service_tier"]
     static let unique: Set<Int> = [0, 1, 2, 3]
 }
 
@@ -112,6 +121,8 @@ struct PlanRoute {
     var timeout: UInt64
     var attemptsMax: Int
     var stripPrefix: Bytes
+    /// nil: as the upstream says.
+    var dropsUnsupported: Bool?
     /// Protocols a request may switch to, lower case.
     var upgrades: List<Bytes>
     /// Where this route's words begin in a worker's rotation state: one counter, then one per target.
@@ -134,6 +145,14 @@ struct PlanServed {
     var label: UInt16
 }
 
+/// What the catalogue and the configuration know of a model at an upstream.
+struct PlanModelFacts {
+    var id: Bytes
+    /// 0: not known.
+    var outputTokensMax: Int64
+    var prices: Prices
+}
+
 struct PlanMapping { var from: Bytes; var to: PlanServed }
 
 struct PlanKey {
@@ -148,9 +167,28 @@ struct PlanUpstream {
     var label: UInt16
     /// "x-openclaw-upstream: NAME\r\nx-openclaw-cache: bypass\r\n"
     var headerLine: Bytes
-    var type: UpstreamType
+    /// The word of its type.
+    var type: Bytes
     var isModel: Bool
     var streamUsage: Bool
+    /// The dialect that requests are translated into, and that of its embeddings.
+    var dialect: DialectID
+    var embeddingDialect: DialectID
+    /// A bit for each dialect whose requests go through as they are.
+    var native: UInt16
+    var quirks: Quirks
+    var isOpenAILike: Bool
+    var dropsUnsupported: Bool
+    /// Ask for usage where a stream is written anew: always, but where the server does not know how.
+    var asksUsage: Bool
+    /// Of its models, sorted by id as bytes: those it lists, those that routes name, and where it lists none all that the catalogue has of its provider.
+    var facts: List<PlanModelFacts>
+    /// Signs requests with AWS's credentials; nil: keys are shown as they are.
+    var signer: Unmanaged<Signer>?
+    /// Fields that its dialect needs and the client may have given itself; `defaultName` is the one to look for.
+    var defaultLines: Bytes
+    var defaultName: Bytes
+    func speaks(_ dialect: DialectID) -> Bool { native & (1 << UInt16(dialect.rawValue)) != 0 }
     var keys: List<PlanKey>
     var endpoints: List<PlanEndpoint>
     /// Aliases this upstream serves, sorted; empty: any model.
@@ -165,6 +203,15 @@ struct PlanUpstream {
     var connectionsPerEndpointMax: Int
 }
 
+/// A path below an endpoint's base path, cut where the model's name belongs.
+struct PlanPathTemplate {
+    var head: Bytes
+    var hasModel: Bool
+    var tail: Bytes
+    /// With its question mark.
+    var query: Bytes
+}
+
 struct PlanEndpoint {
     /// Place of its connections in every worker, the same over reloads for the same host and port.
     var place: Int
@@ -174,6 +221,11 @@ struct PlanEndpoint {
     /// "host: name:port\r\n"
     var hostLine: Bytes
     var basePath: Bytes
+    /// By dialect and operation, see `path`.
+    var paths: List<PlanPathTemplate>
+    /// OpenAI's paths have another form here (Azure).
+    var hasOwnPaths: Bool
+    func path(_ dialect: DialectID, _ operation: Operation) -> UnsafeMutablePointer<PlanPathTemplate> { paths[Int(dialect.rawValue) * 4 + Int(operation.rawValue)] }
     /// "https://host:port" or "http://host:port", for the curl transport.
     var origin: Bytes
     var weight: Int

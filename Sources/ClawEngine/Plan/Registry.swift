@@ -10,6 +10,8 @@ final class Registry: Sendable {
         var endpoints: [String] = []
         /// claw_tls_tickets by rotation period.
         var tickets: [Int: UInt] = [:]
+        /// By upstream: AWS credentials, which go on over a reload.
+        var signers: [String: Signer] = [:]
     }
     private let state = Mutex(State())
     static let labelsMax = 4096
@@ -52,6 +54,16 @@ final class Registry: Sendable {
             var made: OpaquePointer?
             guard claw_tls_tickets_create(UInt32(clamping: seconds), &made) == 0, let made else { return nil }
             state.tickets[seconds] = UInt(bitPattern: made)
+            return made
+        }
+    }
+
+    /// The signer of this upstream; the same one over reloads.
+    func signer(_ upstream: String, region: String) -> Signer {
+        state.withLock { state in
+            if let made = state.signers[upstream], made.region == region { return made }
+            let made = Signer(place: state.signers.count, region: region)
+            state.signers[upstream] = made
             return made
         }
     }

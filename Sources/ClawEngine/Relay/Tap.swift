@@ -1,6 +1,7 @@
 // The tap reads along while an answer passes: is this event content, an error, the end, and what usage does it state? It holds nothing back and
 // changes nothing; what it finds is written into the exchange.
 import CScan
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -13,6 +14,8 @@ enum Tap {
         "response.usage.input_tokens", "response.usage.output_tokens", "response.usage.input_tokens_details.cached_tokens",
         "response.usage.output_tokens_details.reasoning_tokens", "response.status", "status", "usage",
         "usage.input_tokens_details.cached_tokens", "usage.output_tokens_details.reasoning_tokens",
+        "usage.prompt_tokens_details.cache_write_tokens", "usage.input_tokens_details.cache_write_tokens", "response.usage.input_tokens_details.cache_write_tokens",
+        "usage.prompt_tokens_details.audio_tokens", "usage.completion_tokens_details.audio_tokens",
     ]
     static let error = 0, type = 1, choices = 2, finishReason = 3, content = 4, toolCalls = 5, text = 6, reasoningContent = 7, reasoning = 8
     static let refusal = 9, functionCall = 10
@@ -20,6 +23,7 @@ enum Tap {
     static let inputTokens = 15, outputTokens = 16
     static let responseInput = 17, responseOutput = 18, responseCached = 19, responseReasoning = 20, responseStatus = 21, status = 22, usage = 23
     static let inputCached = 24, outputReasoning = 25
+    static let cacheWrite = 26, inputCacheWrite = 27, responseCacheWrite = 28, promptAudio = 29, completionAudio = 30
 
     enum Verdict {
         /// Nothing of it is content (the role delta, `response.created` …).
@@ -126,10 +130,20 @@ extension Worker {
             return nil
         }
         if spans[Tap.usage].kind != .object, spans[Tap.responseInput].kind == .missing { return }
-        if let value = count(Tap.promptTokens, Tap.inputTokens, Tap.responseInput) { exchange.pointee.usage.input = value }
-        if let value = count(Tap.completionTokens, Tap.outputTokens, Tap.responseOutput) { exchange.pointee.usage.output = value }
-        if let value = count(Tap.cachedTokens, Tap.inputCached, Tap.responseCached) { exchange.pointee.usage.cached = value }
-        if let value = count(Tap.reasoningTokens, Tap.outputReasoning, Tap.responseReasoning) { exchange.pointee.usage.reasoning = value }
+        var usage = Usage()
+        let cached = count(Tap.cachedTokens, Tap.inputCached, Tap.responseCached)
+        let reasoning = count(Tap.reasoningTokens, Tap.outputReasoning, Tap.responseReasoning)
+        if let value = count(Tap.promptTokens, Tap.inputTokens, Tap.responseInput) {
+            usage.setInput(
+                sum: value, cacheRead: cached ?? 0, cacheWrite: count(Tap.cacheWrite, Tap.inputCacheWrite, Tap.responseCacheWrite) ?? 0,
+                audio: count(Tap.promptAudio, Tap.promptAudio, Tap.promptAudio) ?? 0)
+            usage.saysCached = cached != nil
+        }
+        if let value = count(Tap.completionTokens, Tap.outputTokens, Tap.responseOutput) {
+            usage.setOutput(sum: value, reasoning: reasoning ?? 0, audio: count(Tap.completionAudio, Tap.completionAudio, Tap.completionAudio) ?? 0)
+            usage.saysReasoning = reasoning != nil
+        }
+        exchange.pointee.usage.take(usage)
     }
 
     /// A plain answer: its usage object and finish reason stand near its end, so only the last bytes are looked at, not the whole text. A quote inside
@@ -156,7 +170,16 @@ extension Worker {
         guard open > 0, open < length, base[open] == 123, length - open + 16 <= Self.scratchBytes else { return }
         var counts = cscan_usage()
         if cscan_read_usage(base, open, length, &counts) == 1 {
-            exchange.pointee.usage = Usage(input: counts.input, output: counts.output, cached: counts.cached, reasoning: counts.reasoning)
+            var usage = Usage()
+            if counts.input >= 0 {
+                usage.setInput(sum: counts.input, cacheRead: counts.cached)
+                usage.saysCached = counts.cached >= 0
+            }
+            if counts.output >= 0 {
+                usage.setOutput(sum: counts.output, reasoning: counts.reasoning)
+                usage.saysReasoning = counts.reasoning >= 0
+            }
+            exchange.pointee.usage.take(usage)
             return
         }
         var depth = 0

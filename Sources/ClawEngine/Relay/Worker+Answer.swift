@@ -2,6 +2,7 @@
 // (spec/observability.md), and put into the exchange's output. Whether it goes out at once or waits for the first content event is decided here.
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -40,14 +41,22 @@ extension Worker {
         exchange.pointee.upstreamFraming = head.framing
         exchange.pointee.upstreamKeepsAlive = head.keepAlive
         if case .contentLength(let length) = head.framing { exchange.pointee.upstreamRemaining = length }
-        if exchange.pointee.isStream, upstream.pointee.isModel, status < 300 { exchange.pointee.isHeld = true }
         if exchange.pointee.upstreamStream != 0 {
             // On a stream of its own the rest of the request may still go out beside the answer.
         } else if !exchange.pointee.bodyIsComplete || (exchange.pointee.link != noIndex && !links.base[Int(exchange.pointee.link)].sentAll) {
             // The upstream answers before it has read the request (faults UP-12): the rest of it is not sent.
             stopSending(exchange)
         }
-        guard let start = answerRoom(exchange, 4096 + answerFieldBytes(head)) else {
+        if let translation = exchange.pointee.translation {
+            if translation._withUnsafeGuaranteedRef({ $0.isTranslated }) { return takeForeignHead(index, base) }
+            readsAlong(exchange, translation, status)
+        }
+        if status >= 400, upstream.pointee.isModel, exchange.pointee.surface.isModel, exchange.pointee.method == .post, !head.isEncoded, !exchange.pointee.isStream {
+            saveFields(exchange, head, base)
+            return takeForeignHead(index, base)
+        }
+        if exchange.pointee.isStream, upstream.pointee.isModel, status < 300 { exchange.pointee.isHeld = true }
+        guard let start = answerRoom(exchange, 4096 + answerFieldBytes(head) + exchange.pointee.droppedLength) else {
             attemptFailed(index, .buffersExhausted)
             return false
         }
@@ -99,6 +108,31 @@ extension Worker {
         exchange.pointee.phase = .idle
         setTimer(index, now + upstream.pointee.idleStreamTimeout)
         return true
+    }
+
+    /// Both sides speak the same dialect, another than OpenAI's: the answer passes as it is and is read along.
+    private func readsAlong(_ exchange: UnsafeMutablePointer<Exchange>, _ translation: Unmanaged<Translation>, _ status: UInt16) {
+        guard status < 300, !responseHead.isEncoded else { return }
+        let framing = translation._withUnsafeGuaranteedRef { $0.back.pieces.framing }
+        let isGenerating = translation._withUnsafeGuaranteedRef { $0.operation == .generate }
+        if isGenerating, exchange.pointee.wantsStream, exchange.pointee.isStream || !responseHead.isJSON || (framing == .sse && exchange.pointee.surface == .geminiStream) {
+            exchange.pointee.isStream = true
+            exchange.pointee.isHeld = true
+            beginTapping(exchange)
+        } else {
+            exchange.pointee.isStream = false
+            exchange.pointee.collectsCopy = true
+        }
+    }
+
+    /// Keeps the field lines of an error until its body is there.
+    private func saveFields(_ exchange: UnsafeMutablePointer<Exchange>, _ head: ResponseHead, _ base: UnsafePointer<UInt8>) {
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: answerFieldBytes(head) + 16)
+        var writer = TextWriter(memory)
+        copyFields(head, base, isModel: true, &writer)
+        dropSavedFields(exchange)
+        exchange.pointee.savedFields = memory
+        exchange.pointee.savedFieldsLength = writer.count
     }
 
     private func stopSending(_ exchange: UnsafeMutablePointer<Exchange>) {
@@ -189,6 +223,19 @@ extension Worker {
             }
         }
         if exchange.pointee.route >= 0 { writer.put(plan.pointee.routes[Int(exchange.pointee.route)].pointee.headerLine) }
+        if let names = exchange.pointee.droppedNames {
+            writer.put("x-openclaw-dropped: ")
+            writer.put(names, exchange.pointee.droppedLength)
+            writer.put("\r\n")
+        }
+        if exchange.pointee.surface.errorDialect == .messages {
+            // What Anthropic's SDKs look for.
+            writer.put("request-id: ")
+            withUnsafeBytes(of: exchange.pointee.requestID) {
+                writer.put($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), Int(exchange.pointee.requestIDLength))
+            }
+            writer.put("\r\n")
+        }
         writer.put("x-openclaw-attempts: ")
         writer.put(number: UInt64(exchange.pointee.attemptCount))
         writer.put("\r\n")
@@ -210,7 +257,8 @@ extension Worker {
     }
 
     /// One error in OpenAI's shape, with the failure's status and code; ends the exchange. After the commit it becomes the stream's last event.
-    func answerError(_ index: UInt32, _ kind: FailureKind, message: UnsafeRawBufferPointer, param: StaticString = "") {
+    /// `field`: what `param` is, where it is not known beforehand.
+    func answerError(_ index: UInt32, _ kind: FailureKind, message: UnsafeRawBufferPointer, param: StaticString = "", field: JSONBytes = JSONBytes()) {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.failure = kind
         if exchange.pointee.isCommitted { return truncate(index, kind) }
@@ -226,16 +274,27 @@ extension Worker {
         exchange.pointee.status = row.status
         exchange.pointee.isHeld = false
         exchange.pointee.isStream = false
+        exchange.pointee.isRewritten = false
+        exchange.pointee.isCollecting = false
+        dropSavedFields(exchange)
+        var words = TextWriter(scratch + Self.scratchBytes - 2048)
+        describe(exchange, kind, message, &words)
+        let retryAfter: UInt64 = row.status == 503 ? 1 : 0
+        if exchange.pointee.surface.errorDialect != .chat, exchange.pointee.surface.errorDialect != .responses {
+            return answerForeignError(index, row, UnsafeRawBufferPointer(start: words.start, count: words.count), param: field.exists ? field : JSONBytes(param), retryAfter)
+        }
         let body = UnsafeMutablePointer<UInt8>.allocate(capacity: 4096)
         defer { body.deallocate() }
         var text = TextWriter(body)
         text.put("{\"error\":{\"message\":")
-        var words = TextWriter(scratch + Self.scratchBytes - 2048)
-        describe(exchange, kind, message, &words)
         text.put(json: UnsafeRawBufferPointer(start: words.start, count: words.count), limit: 480)
         text.put(",\"type\":\"")
         text.put(row.type)
-        if param.utf8CodeUnitCount > 0 {
+        if field.count > 0 {
+            text.put("\",\"param\":")
+            text.put(json: field.raw, limit: 200)
+            text.put(",\"code\":\"")
+        } else if param.utf8CodeUnitCount > 0 {
             text.put("\",\"param\":\"")
             text.put(param)
             text.put("\",\"code\":\"")
@@ -248,7 +307,27 @@ extension Worker {
             text.put($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), Int(exchange.pointee.requestIDLength))
         }
         text.put("\"}}\n")
-        answerOwn(index, status: row.status, body: Bytes(base: UnsafePointer(body), count: text.count), retryAfter: row.status == 503 ? 1 : 0)
+        answerOwn(index, status: row.status, body: Bytes(base: UnsafePointer(body), count: text.count), retryAfter: retryAfter)
+    }
+
+    /// The same in the words of a client that does not speak OpenAI's.
+    private func answerForeignError(_ index: UInt32, _ row: FailureKind.Row, _ words: UnsafeRawBufferPointer, param: JSONBytes, _ retryAfter: UInt64) {
+        let exchange = exchanges.base + Int(index)
+        let dialect = exchange.pointee.surface.errorDialect
+        var error = ProviderError(status: Int(row.status), problem: row.problem)
+        translator.box.arena.reset()
+        error.message = translator.box.arena.escaped(UnsafeRawBufferPointer(rebasing: words.prefix(480)))
+        error.code = JSONBytes(row.code)
+        error.param = param
+        // No dialect's own words, so that each writes what it has for the class.
+        error.source = dialect == .chat ? .responses : .chat
+        translator.out.reset()
+        let status = withRequestID(exchange) { dialect.pieces.writeError(error, requestID: $0, into: &translator.out) }
+        let written = translator.out.bytes
+        exchange.pointee.status = UInt16(clamping: status)
+        answerOwn(
+            index, status: exchange.pointee.status,
+            body: Bytes(base: written.baseAddress.map { $0.assumingMemoryBound(to: UInt8.self) } ?? Bytes.empty.base, count: written.count), retryAfter: retryAfter)
     }
 
     /// What happened, the value allowed and where to change it.
@@ -312,6 +391,12 @@ extension Worker {
         case .clientGone, .clientWriteTimeout: text.put("client gone")
         case .draining: text.put("the gateway is shutting down")
         case .upstreamPending: text.put("too many requests wait for this upstream")
+        case .unsupported: text.put("the request cannot be translated for this upstream (upstreams.*.drop_unsupported leaves such fields out)")
+        case .noCredentials: text.put("there are no AWS credentials for this upstream (upstreams.*.aws; openclaw status says why)")
+        case .answerTooLarge:
+            text.put("the upstream's answer is too large to be translated: limit ")
+            text.put(number: UInt64(plan.pointee.answerBytesMax))
+            text.put(" bytes (server.max_answer_mb)")
         case .upgradeNotAllowed: text.put("no tunnel for this protocol here (routes[].upgrade)")
         case .upstreamCannotSwitch: text.put("this upstream did not switch protocols, or cannot (it goes through upstreams.*.proxy, or is spoken to in HTTP/2 without TLS)")
         case .buffersExhausted: text.put("all buffers are in use")
@@ -335,6 +420,9 @@ extension Worker {
         let plan = exchange.pointee.plan
         let path = exchange.pointee.path
         exchange.pointee.status = 200
+        if exchange.pointee.surface == .ollamaTags { return answerOwn(index, status: 200, body: plan.pointee.tagsBody, retryAfter: 0) }
+        if exchange.pointee.surface == .geminiModels { return answerGeminiModels(index) }
+        if saysAnthropic(exchange) { return answerAnthropicModels(index) }
         if path.count == 10 { return answerOwn(index, status: 200, body: plan.pointee.modelsBody, retryAfter: 0) }
         let name = UnsafeRawBufferPointer(rebasing: path[11...])
         for at in 0..<plan.pointee.models.count where plan.pointee.models[at].pointee.name.equals(name) {
@@ -344,11 +432,48 @@ extension Worker {
         answerError(index, .modelNotFound, detail: "", param: "model")
     }
 
-    /// A complete JSON answer of the gateway; `body` is copied.
-    private func answerOwn(_ index: UInt32, status: UInt16, body: Bytes, retryAfter: UInt64) {
+    /// Does this client speak Anthropic's dialect, whose list of models has OpenAI's path?
+    private func saysAnthropic(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        let name: StaticString = "anthropic-version"
+        for at in 0..<requestHead.fieldCount where Int(requestHead.fields[at].nameLength) == name.utf8CodeUnitCount {
+            if Self.sameName(exchange.pointee.headBase + Int(requestHead.fields[at].nameOffset), name.utf8Start, name.utf8CodeUnitCount) { return true }
+        }
+        return false
+    }
+
+    private func answerAnthropicModels(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let plan = exchange.pointee.plan
+        let path = exchange.pointee.path
+        if path.count == 10 { return answerOwn(index, status: 200, body: plan.pointee.anthropicModelsBody, retryAfter: 0) }
+        answerOneModel(index, UnsafeRawBufferPointer(rebasing: path[11...]), plan.pointee.anthropicModelBodies)
+    }
+
+    private func answerGeminiModels(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        let plan = exchange.pointee.plan
+        let path = exchange.pointee.path
+        guard let last = path.lastIndex(of: 47), last + 1 < path.count, !path.dropFirst(last + 1).elementsEqual("models".utf8) else {
+            return answerOwn(index, status: 200, body: plan.pointee.geminiModelsBody, retryAfter: 0)
+        }
+        answerOneModel(index, UnsafeRawBufferPointer(rebasing: path[(last + 1)...]), plan.pointee.geminiModelBodies)
+    }
+
+    private func answerOneModel(_ index: UInt32, _ name: UnsafeRawBufferPointer, _ bodies: List<Bytes>) {
+        let exchange = exchanges.base + Int(index)
+        let plan = exchange.pointee.plan
+        for at in 0..<plan.pointee.models.count where plan.pointee.models[at].pointee.name.equals(name) {
+            return answerOwn(index, status: 200, body: bodies[at].pointee, retryAfter: 0)
+        }
+        exchange.pointee.requestedModel = name
+        answerError(index, .modelNotFound, detail: "", param: "model")
+    }
+
+    /// A complete answer of the gateway; `body` is copied. Field lines that were saved of an upstream's error go with it.
+    func answerOwn(_ index: UInt32, status: UInt16, body: Bytes, retryAfter: UInt64, type: StaticString = "application/json", lines: Bytes = .empty) {
         let exchange = exchanges.base + Int(index)
         let connection = connections.base + Int(exchange.pointee.connection)
-        guard let start = answerRoom(exchange, 2048 + body.count) else { return clientGone(index) }
+        guard let start = answerRoom(exchange, 2048 + body.count + lines.count + exchange.pointee.savedFieldsLength + exchange.pointee.droppedLength) else { return clientGone(index) }
         var writer = TextWriter(start)
         let isStream = exchange.pointee.stream != 0
         if !isStream {
@@ -358,10 +483,17 @@ extension Worker {
             writer.put(Self.reason(status))
             writer.put("\r\n")
         }
-        writer.put("date: ")
-        writer.put(date(), 29)
-        writer.put("\r\ncontent-type: application/json\r\ncache-control: no-store\r\n")
-        if retryAfter > 0 {
+        if let saved = exchange.pointee.savedFields {
+            writer.put(saved, exchange.pointee.savedFieldsLength)
+        } else {
+            writer.put("date: ")
+            writer.put(date(), 29)
+            writer.put("\r\ncontent-type: ")
+            writer.put(type)
+            writer.put("\r\ncache-control: no-store\r\n")
+        }
+        writer.put(lines)
+        if retryAfter > 0, exchange.pointee.savedFields == nil {
             writer.put("retry-after: ")
             writer.put(number: retryAfter)
             writer.put("\r\n")
@@ -398,6 +530,14 @@ extension Worker {
         switch status {
         case 200: "OK"
         case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 402: "Payment Required"
+        case 403: "Forbidden"
+        case 409: "Conflict"
+        case 422: "Unprocessable Content"
+        case 429: "Too Many Requests"
+        case 500: "Internal Server Error"
+        case 529: "Overloaded"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"

@@ -62,7 +62,7 @@ extension Worker {
         let input = UnsafeRawBufferPointer(start: base, count: to)
         var at = from
         while true {
-            if exchange.pointee.answerIsChunked, exchange.pointee.answerChunks.isBetweenChunks, !(exchange.pointee.hidesUsage && exchange.pointee.sawFinish) {
+            if exchange.pointee.answerIsChunked, exchange.pointee.answerChunks.isBetweenChunks, !exchange.pointee.isRewritten, !(exchange.pointee.hidesUsage && exchange.pointee.sawFinish) {
                 let begin = at
                 var start = at
                 while let chunk = ChunkedReader.plainChunk(input, at: at) {
@@ -77,7 +77,11 @@ extension Worker {
                         attemptFailed(index, .upstreamInBand)
                         return false
                     }
-                    if exchange.pointee.answerIsJSON { exchange.pointee.tail.append(base + chunk.dataStart, chunk.dataCount) }
+                    if exchange.pointee.collectsCopy {
+                        collectCopy(exchange, base + chunk.dataStart, chunk.dataCount)
+                    } else if exchange.pointee.answerIsJSON {
+                        exchange.pointee.tail.append(base + chunk.dataStart, chunk.dataCount)
+                    }
                     exchange.pointee.bytesRelayed += UInt64(chunk.dataCount)
                     at = chunk.end
                     if exchange.pointee.hidesUsage, exchange.pointee.sawFinish { break }
@@ -116,6 +120,7 @@ extension Worker {
     /// Lets the tap read one piece of the body. `.failed`: an error before the commit. `.hidden`: its last event is not for the client.
     private func read(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> ReadResult {
         guard exchange.pointee.isStream else { return .goOn }
+        if exchange.pointee.translation != nil { return note(exchange, tapForeign(exchange, bytes, count), isTapped: true) }
         let piece = UnsafeRawBufferPointer(start: bytes, count: count)
         var at = 0
         var result = ReadResult.goOn
@@ -129,9 +134,10 @@ extension Worker {
     }
 
     /// What a verdict means for timings and for the commit barrier.
-    private func note(_ exchange: UnsafeMutablePointer<Exchange>, _ verdict: Tap.Verdict) -> ReadResult {
+    private func note(_ exchange: UnsafeMutablePointer<Exchange>, _ verdict: Tap.Verdict, isTapped: Bool = false) -> ReadResult {
         switch verdict {
         case .preamble, .hidden: break
+        case .content where isTapped: exchange.pointee.sawContent = true
         case .content:
             if exchange.pointee.firstContentAt == 0 {
                 exchange.pointee.firstContentAt = now
@@ -140,6 +146,7 @@ extension Worker {
             }
             exchange.pointee.lastContentAt = now
             exchange.pointee.sawContent = true
+            exchange.pointee.contentEvents += 1
         case .error:
             if exchange.pointee.isHeld {
                 if canMoveOn(exchange, after: .upstreamInBand) { return .failed }
@@ -156,12 +163,16 @@ extension Worker {
     private func deliver(_ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ buffer: UInt32, isWhole: Bool) -> Bool {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.bytesRelayed += UInt64(count)
+        if exchange.pointee.isCollecting { return collect(index, bytes, count) }
+        if exchange.pointee.isRewritten { return rewrite(index, bytes, count) }
         if exchange.pointee.isStream {
             if exchange.pointee.hidesUsage { return deliverHiding(index, bytes, count, buffer) }
             if read(exchange, bytes, count) == .failed {
                 attemptFailed(index, .upstreamInBand)
                 return false
             }
+        } else if exchange.pointee.collectsCopy {
+            if isWhole { readAlong(exchange, UnsafeRawBufferPointer(start: bytes, count: count)) } else { collectCopy(exchange, bytes, count) }
         } else if exchange.pointee.answerIsJSON {
             if isWhole {
                 takeUsageFromEnd(exchange, bytes, count)
@@ -299,6 +310,7 @@ extension Worker {
         if exchange.pointee.bodyCapacity > 0, let body = exchange.pointee.bodyBase {
             bodyStore.give(body, capacity: exchange.pointee.bodyCapacity)
         }
+        dropSentBody(exchange)
         buffers.release(exchange.pointee.bodyBuffer)
         exchange.pointee.bodyBuffer = noIndex
         exchange.pointee.bodyBase = nil
@@ -322,7 +334,11 @@ extension Worker {
     /// The upstream has delivered the whole answer.
     func answerComplete(_ index: UInt32, reusable: Bool) {
         let exchange = exchanges.base + Int(index)
-        if exchange.pointee.isStream {
+        if exchange.pointee.isCollecting { return answerCollected(index, reusable: reusable) }
+        if exchange.pointee.isRewritten {
+            guard finishRewriting(index) else { return }
+        } else if exchange.pointee.isStream {
+            finishTapping(exchange)
             exchange.pointee.endedInEvent = !exchange.pointee.events.isBetweenEvents
             let (_, doneAtEnd) = exchange.pointee.events.finish()
             if doneAtEnd { exchange.pointee.sawDone = true }
@@ -344,6 +360,8 @@ extension Worker {
             // What is held back is an event without its end: worth something only as a [DONE] whose empty line is missing.
             if exchange.pointee.holdbackLength > 0, doneAtEnd { releaseHoldback(exchange) }
             exchange.pointee.holdbackLength = 0
+        } else if exchange.pointee.collectsCopy {
+            if exchange.pointee.collectedLength > 0 { readAlong(exchange, UnsafeRawBufferPointer(start: exchange.pointee.collected, count: exchange.pointee.collectedLength)) }
         } else if let tail = exchange.pointee.tail.base, exchange.pointee.tail.length > 0 {
             takeUsageFromEnd(exchange, tail, exchange.pointee.tail.length)
         }
@@ -356,15 +374,7 @@ extension Worker {
             appendStatic(exchange, "\r\n")
         }
         closeAttempt(exchange, exchange.pointee.failure == .upstreamInBand ? .serverError : Self.errorClass(of: exchange.pointee.status), status: exchange.pointee.status)
-        if exchange.pointee.upstreamStream != 0 {
-            leaveSession(index, error: exchange.pointee.uploadIsWhole && exchange.pointee.upload.isEmpty && reusable ? nil : StreamError.cancel)
-        } else if exchange.pointee.link != noIndex {
-            let link = exchange.pointee.link
-            exchange.pointee.link = noIndex
-            links.base[Int(link)].exchange = noIndex
-            releaseLink(link, reusable: reusable)
-        }
-        exchange.pointee.transfer = -1
+        releaseUpstream(index, reusable: reusable)
         exchange.pointee.isHeld = false
         exchange.pointee.state = .draining
         exchange.pointee.phase = .none
@@ -414,6 +424,7 @@ extension Worker {
 
     /// False: there is no buffer for it.
     private func appendErrorEvent(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind) -> Bool {
+        if exchange.pointee.translation != nil { return appendForeignError(exchange, kind, Self.sentence(kind)) }
         guard let room = buffers.reserve(1024) else { return false }
         let row = kind.row
         let body = scratch
@@ -569,7 +580,11 @@ extension Worker {
         guard exchange.pointee.state == .relaying, exchange.pointee.isStream, exchange.pointee.isCommitted, exchange.pointee.output.isEmpty,
             exchange.pointee.events.isBetweenEvents
         else { return }
-        appendStatic(exchange, exchange.pointee.answerIsChunked ? "8\r\n: ping\n\n\r\n" : ": ping\n\n")
+        if let translation = exchange.pointee.translation {
+            guard pingForeign(exchange, translation) else { return }
+        } else {
+            appendStatic(exchange, exchange.pointee.answerIsChunked ? "8\r\n: ping\n\n\r\n" : ": ping\n\n")
+        }
         push(index)
     }
 
@@ -590,6 +605,8 @@ extension Worker {
             guard exchange.pointee.versionMinor >= 1 else { return }
             // 102 (RFC 2518 §10.1): any number of 1xx may come before an answer (RFC 9110 §15.2).
             sendInterim(index, 102)
+        } else if let translation = exchange.pointee.translation {
+            if exchange.pointee.isStream, pingForeign(exchange, translation) { push(index) }
         } else if exchange.pointee.isStream, exchange.pointee.events.isBetweenEvents {
             appendStatic(exchange, exchange.pointee.answerIsChunked ? "3\r\n:\n\n\r\n" : ":\n\n")
             push(index)
@@ -658,6 +675,12 @@ extension Worker {
         exchange.pointee.holdback?.deallocate()
         exchange.pointee.holdback = nil
         exchange.pointee.tail.release()
+        dropTranslation(exchange)
+        dropSavedFields(exchange)
+        exchange.pointee.refusal400?.deallocate()
+        exchange.pointee.refusal400 = nil
+        exchange.pointee.droppedNames?.deallocate()
+        exchange.pointee.droppedNames = nil
         exchange.pointee.output.release()
         dropAnswerLines(exchange)
         dropTrailers(exchange)

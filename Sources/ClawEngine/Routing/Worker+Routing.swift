@@ -22,7 +22,7 @@ extension Worker {
         return false
     }
 
-    private func matchesHead(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
+    func matchesHead(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) -> Bool {
         if route.pointee.methods != 0, route.pointee.methods & (1 << UInt16(exchange.pointee.method.rawValue)) == 0 { return false }
         if route.pointee.listeners != 0, !matchesListener(exchange, route) { return false }
         switch route.pointee.path {
@@ -212,9 +212,32 @@ extension Worker {
         guard exchange.pointee.bodyIsJSON, let body = exchange.pointee.bodyBase else { return false }
         for at in 0..<route.pointee.body.count {
             let condition = route.pointee.body[at]
-            if !holds(condition.pointee.test, spans[condition.pointee.path], body) { return false }
+            let span = spans[condition.pointee.path]
+            if condition.pointee.path == PolicyPath.model, exchange.pointee.surface.hasModelInPath {
+                if !holds(condition.pointee.test, model: exchange.pointee.requestedModel) { return false }
+            } else if !holds(condition.pointee.test, span, body) {
+                return false
+            }
         }
         return true
+    }
+
+    /// A condition on `model` where the model is in the path: it is a string like any other.
+    private func holds(_ test: PlanBodyTest, model: UnsafeRawBufferPointer) -> Bool {
+        func isModel(_ value: PlanScalar) -> Bool { if case .string(let wanted) = value { wanted.equals(model) } else { false } }
+        switch test {
+        case .exists(let wanted): return wanted
+        case .equals(let value): return isModel(value)
+        case .notEquals(let value): return !isModel(value)
+        case .isIn(let values):
+            for at in 0..<values.count where isModel(values[at].pointee) { return true }
+            return false
+        case .regex(let regex): return regex._withUnsafeGuaranteedRef { $0.matches(model) }
+        case .contains(let value):
+            guard case .string(let wanted) = value else { return false }
+            return wanted.count == 0 || cscan_find(model.baseAddress, model.count, wanted.base, wanted.count) < model.count
+        case .lt, .lte, .gt, .gte: return false
+        }
     }
 
     private func holds(_ test: PlanBodyTest, _ span: JSONSpan, _ body: UnsafeMutablePointer<UInt8>) -> Bool {
@@ -353,10 +376,9 @@ extension Worker {
         if upstream.pointee.endpoints.count == 0 { return nil }
         if !upstream.pointee.isModel { return Candidate(upstream: index, hasModel: false, model: target.pointee.model) }
         if target.pointee.hasModel { return Candidate(upstream: index, hasModel: true, model: resolve(upstream, target.pointee.model) ?? target.pointee.model) }
-        guard exchange.pointee.modelSpan.kind == .string || exchange.pointee.tunnel?.pointee.modelCount ?? 0 > 0 else {
+        guard exchange.pointee.modelSpan.kind == .string || exchange.pointee.surface.hasModelInPath || exchange.pointee.tunnel?.pointee.modelCount ?? 0 > 0 else {
             // A request that names no model (GET /v1/files …) goes through as it is; a model request without one goes nowhere.
-            let isModelRequest = exchange.pointee.surface != .plain && exchange.pointee.surface != .models
-            return isModelRequest ? nil : Candidate(upstream: index, hasModel: false, model: target.pointee.model)
+            return exchange.pointee.surface.isModel ? nil : Candidate(upstream: index, hasModel: false, model: target.pointee.model)
         }
         guard let asked = askedModel(exchange) else { return nil }
         for at in 0..<route.pointee.modelMap.count where route.pointee.modelMap[at].pointee.from.equals(asked) {
@@ -378,6 +400,7 @@ extension Worker {
     /// The requested model, unescaped: from the query of a request that asks for a tunnel, else from the body.
     private func askedModel(_ exchange: UnsafeMutablePointer<Exchange>) -> UnsafeRawBufferPointer? {
         if let tunnel = exchange.pointee.tunnel, tunnel.pointee.modelCount > 0 { return exchange.pointee.requestedModel }
+        if exchange.pointee.surface.hasModelInPath { return exchange.pointee.requestedModel }
         guard let body = exchange.pointee.bodyBase else { return nil }
         return text(exchange.pointee.modelSpan, body)
     }

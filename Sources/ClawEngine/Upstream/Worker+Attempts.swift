@@ -3,6 +3,7 @@
 // begins with the same bytes.
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -12,11 +13,20 @@ extension Worker {
 
     func startNextAttempt(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        guard exchange.pointee.candidateNext < exchange.pointee.candidateCount, exchange.pointee.attemptCount < exchange.pointee.attemptsMax else {
-            return answerError(index, exchange.pointee.failure ?? .upstreamsExhausted, detail: "")
+        var candidate = exchange.pointee.candidates[0]
+        search: while true {
+            guard exchange.pointee.candidateNext < exchange.pointee.candidateCount, exchange.pointee.attemptCount < exchange.pointee.attemptsMax else {
+                if exchange.pointee.failure == nil, exchange.pointee.refusal400 != nil { return answerUnfit(index) }
+                return answerError(index, exchange.pointee.failure ?? .upstreamsExhausted, detail: "")
+            }
+            candidate = exchange.pointee.candidates[exchange.pointee.candidateNext]
+            exchange.pointee.candidateNext += 1
+            switch prepare(index, candidate) {
+            case .ready: break search
+            case .unfit: continue
+            case .answered: return
+            }
         }
-        let candidate = exchange.pointee.candidates[exchange.pointee.candidateNext]
-        exchange.pointee.candidateNext += 1
         let upstream = exchange.pointee.plan.pointee.upstreams[Int(candidate.upstream)]
         var attempt = Attempt()
         attempt.upstream = candidate.upstream
@@ -36,6 +46,7 @@ extension Worker {
         let whole = route.pointee.timeout != 0 ? route.pointee.timeout : upstream.pointee.timeout
         // The deadline runs from the request's start over all attempts.
         exchange.pointee.totalDeadline = exchange.pointee.startedAt + whole
+        if let signer = upstream.pointee.signer, signer._withUnsafeGuaranteedRef({ $0.current == nil }) { return attemptFailed(index, .noCredentials) }
         let endpoints = upstream.pointee.endpoints
         let endpoint = endpoints.count == 1 ? endpoints[0] : endpoints[pickEndpoint(endpoints)]
         exchange.pointee.endpoint = endpoint
@@ -131,7 +142,7 @@ extension Worker {
     }
 
     /// Forgets an answer of which nothing went out.
-    private func forgetAnswer(_ exchange: UnsafeMutablePointer<Exchange>) {
+    func forgetAnswer(_ exchange: UnsafeMutablePointer<Exchange>) {
         while !exchange.pointee.output.isEmpty { buffers.release(exchange.pointee.output.dropFirst().buffer) }
         dropAnswerLines(exchange)
         dropTrailers(exchange)
@@ -146,11 +157,24 @@ extension Worker {
         exchange.pointee.heldBuffers = 0
         exchange.pointee.lostBytes = false
         exchange.pointee.usage = Usage()
+        exchange.pointee.contentBytes = 0
+        exchange.pointee.contentEvents = 0
         exchange.pointee.finishReasonLength = 0
         exchange.pointee.events = EventScanner()
         exchange.pointee.answerChunks = ChunkedReader()
         exchange.pointee.tail.release()
         exchange.pointee.pingAt = 0
+        exchange.pointee.isCollecting = false
+        exchange.pointee.isRewritten = false
+        exchange.pointee.collectsCopy = false
+        dropCollected(exchange)
+        dropSavedFields(exchange)
+    }
+
+    func dropSavedFields(_ exchange: UnsafeMutablePointer<Exchange>) {
+        exchange.pointee.savedFields?.deallocate()
+        exchange.pointee.savedFields = nil
+        exchange.pointee.savedFieldsLength = 0
     }
 
     /// Lets go of whatever carries the present attempt. Its connection is of no further use.
@@ -196,6 +220,9 @@ extension Worker {
         let upstream = exchange.pointee.plan.pointee.upstreams[Int(candidate.upstream)]
         var model = BodyEdit()
         var hasModelEdit = false
+        exchange.pointee.hidesUsage = false
+        // A body that was written anew says all this already; one whose model is in the path must not say it twice.
+        if exchange.pointee.sentBody != nil || exchange.pointee.surface.hasModelInPath { return (0, model, model) }
         if candidate.hasModel, exchange.pointee.bodyIsJSON, let body = exchange.pointee.bodyBase {
             let span = exchange.pointee.modelSpan
             if span.kind == .string {
@@ -213,7 +240,6 @@ extension Worker {
                 if exchange.pointee.insertNeedsComma { model.third = Self.comma }
             }
         }
-        exchange.pointee.hidesUsage = false
         var usage = BodyEdit()
         var hasUsageEdit = false
         let isTokenStream = exchange.pointee.surface == .chat || exchange.pointee.surface == .completions
@@ -261,8 +287,21 @@ extension Worker {
     private static var optionsValue: Bytes { Bytes("{\"include_usage\":true}") }
     private static var optionsMember: Bytes { Bytes("\"stream_options\":{\"include_usage\":true}") }
 
+    /// Bytes of the body as it goes out.
+    func outgoingLength(_ exchange: UnsafeMutablePointer<Exchange>, _ edits: (count: Int, first: BodyEdit, second: BodyEdit)) -> Int {
+        if exchange.pointee.sentBody != nil { return exchange.pointee.sentBodyLength }
+        var length = exchange.pointee.bodyLength
+        if edits.count > 0 { length += edits.first.delta }
+        if edits.count > 1 { length += edits.second.delta }
+        return length
+    }
+
     /// Puts the body, edited, behind the head in `output`. The memory is the exchange's, which outlives the sending or cancels it.
     func appendBody(_ exchange: UnsafeMutablePointer<Exchange>, _ edits: (count: Int, first: BodyEdit, second: BodyEdit), to output: inout Output) {
+        if let body = exchange.pointee.sentBody {
+            if exchange.pointee.sentBodyLength > 0 { output.append(Segment(base: body, length: UInt32(exchange.pointee.sentBodyLength), buffer: noIndex)) }
+            return
+        }
         guard let body = exchange.pointee.bodyBase, exchange.pointee.bodyLength > 0 else { return }
         var at = 0
         func text(_ bytes: Bytes, _ output: inout Output) {

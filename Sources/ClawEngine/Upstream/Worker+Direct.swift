@@ -280,9 +280,7 @@ extension Worker {
         writer.put(" HTTP/1.1\r\n")
         writer.put(exchange.pointee.endpoint.unsafelyUnwrapped.pointee.hostLine)
         writeFields(index, upstream, &writer)
-        var length = exchange.pointee.bodyLength
-        if edits.count > 0 { length += edits.first.delta }
-        if edits.count > 1 { length += edits.second.delta }
+        let length = outgoingLength(exchange, edits)
         if length > 0 || exchange.pointee.method == .post || exchange.pointee.method == .put || exchange.pointee.method == .patch {
             writer.put("content-length: ")
             writer.put(number: UInt64(length))

@@ -113,9 +113,7 @@ extension Worker {
         if exchange.pointee.streamsBody {
             writer.put("te: trailers\r\n")
         } else {
-            var length = exchange.pointee.bodyLength
-            if edits.count > 0 { length += edits.first.delta }
-            if edits.count > 1 { length += edits.second.delta }
+            let length = outgoingLength(exchange, edits)
             if length > 0 || exchange.pointee.method == .post || exchange.pointee.method == .put || exchange.pointee.method == .patch {
                 writer.put("content-length: ")
                 writer.put(number: UInt64(length))
@@ -124,7 +122,7 @@ extension Worker {
         }
         writer.put("\r\n")
         precondition(writer.count <= bound, "a request head stays within its bound")
-        let hasBody = exchange.pointee.streamsBody ? !exchange.pointee.uploadIsWhole || !exchange.pointee.upload.isEmpty : exchange.pointee.bodyLength > 0
+        let hasBody = exchange.pointee.streamsBody ? !exchange.pointee.uploadIsWhole || !exchange.pointee.upload.isEmpty : outgoingLength(exchange, edits) > 0
         let token = SlotToken(.none, generation: exchange.pointee.generation, index: index)
         let scheme: StaticString = endpoint.pointee.isTLS ? "https" : "http"
         let id = claw_h2_ask(

@@ -2,6 +2,7 @@
 // internal names), plus the key, the ids and the fields the upstream's configuration adds. Written once for both transports.
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -12,7 +13,8 @@ extension Worker {
         // Values can only shrink; the fixed part covers method, version, our own fields and the client's address.
         return Int(exchange.pointee.headLength) + exchange.pointee.path.count + endpoint.pointee.basePath.count + endpoint.pointee.hostLine.count
             + endpoint.pointee.origin.count + upstream.pointee.headerLines.count + 1024 + keyBytes(exchange, upstream)
-            + (exchange.pointee.tunnel == nil ? 0 : Self.upgradeBytesMax)
+            + (exchange.pointee.tunnel == nil ? 0 : Self.upgradeBytesMax) + upstream.pointee.defaultLines.count
+            + (exchange.pointee.translation != nil || endpoint.pointee.hasOwnPaths ? Self.dialectBytesMax : 0)
     }
 
     private func keyBytes(_ exchange: UnsafeMutablePointer<Exchange>, _ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
@@ -28,6 +30,9 @@ extension Worker {
         if exchange.pointee.method == .options, path.count == 1, path[0] == 42 {
             writer.put("*")
             return
+        }
+        if upstream.pointee.isModel, exchange.pointee.tunnel == nil, let template = pathTemplate(exchange, upstream) {
+            return writeTarget(exchange, template, &writer)
         }
         if upstream.pointee.isModel {
             let version: StaticString = "/v1"
@@ -48,6 +53,72 @@ extension Worker {
         writeQuery(exchange, upstream, &writer)
     }
 
+    /// What paths, keys and signatures of dialects may add to a request's head: a model's name percent-encoded, and AWS's three fields.
+    private static let dialectBytesMax = 3 * 1024 + 4096 + 2048
+
+    /// The path of a dialect that has one of its own; nil where the client's own path does.
+    private func pathTemplate(_ exchange: UnsafeMutablePointer<Exchange>, _ upstream: UnsafeMutablePointer<PlanUpstream>) -> UnsafeMutablePointer<PlanPathTemplate>? {
+        let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
+        guard exchange.pointee.method == .post, let front = exchange.pointee.surface.dialect else { return nil }
+        guard let translation = exchange.pointee.translation else {
+            // OpenAI's own dialects go to OpenAI's paths, but for Azure's, which have the model in them.
+            return endpoint.pointee.hasOwnPaths ? endpoint.pointee.path(front, exchange.pointee.surface.operation) : nil
+        }
+        return translation._withUnsafeGuaranteedRef { translation in
+            if !translation.isTranslated, exchange.pointee.surface == .ollamaGenerate { return endpoint.pointee.path(.ollamaGenerate, .generate) }
+            if translation.operation == .generate, exchange.pointee.wantsStream { return endpoint.pointee.path(translation.back, .stream) }
+            return endpoint.pointee.path(translation.back, translation.operation)
+        }
+    }
+
+    private func writeTarget(_ exchange: UnsafeMutablePointer<Exchange>, _ template: UnsafeMutablePointer<PlanPathTemplate>, _ writer: inout TextWriter) {
+        writer.put(template.pointee.head)
+        if template.pointee.hasModel {
+            let candidate = exchange.pointee.candidates[exchange.pointee.candidateNext - 1]
+            if candidate.hasModel {
+                writeEscaped(candidate.model.id, &writer)
+            } else {
+                let asked = exchange.pointee.requestedModel
+                let count = min(asked.count, 1024)
+                if let base = asked.baseAddress { writeEscaped(Bytes(base: base.assumingMemoryBound(to: UInt8.self), count: count), &writer) }
+            }
+        }
+        let isForeign = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.isTranslated } ?? false
+        guard !isForeign, exchange.pointee.surface.hasModelInPath else {
+            writer.put(template.pointee.tail)
+            writer.put(template.pointee.query)
+            return
+        }
+        // The client's own method and query, but for the key that may be in it.
+        let path = exchange.pointee.path
+        let colon = path.lastIndex(of: 58) ?? path.count
+        writer.put(UnsafeRawBufferPointer(rebasing: path[colon...]))
+        var isFirst = true
+        let query = exchange.pointee.query
+        let key: StaticString = "key="
+        var at = 0
+        while exchange.pointee.hasQuery, at < query.count {
+            var end = at
+            while end < query.count, query[end] != 38 { end += 1 }
+            if end > at, end - at < 4 || !sameBytes(query.baseAddress.unsafelyUnwrapped + at, key.utf8Start, 4) {
+                writer.put(byte: isFirst ? 63 : 38)
+                writer.put(UnsafeRawBufferPointer(rebasing: query[at..<end]))
+                isFirst = false
+            }
+            at = end + 1
+        }
+    }
+
+    /// Does this field belong to the dialect that the request was translated from?
+    private func isOfClientsDialect(_ base: UnsafePointer<UInt8>, _ field: UnsafeMutablePointer<HTTPField>) -> Bool {
+        let name = base + Int(field.pointee.nameOffset)
+        let count = Int(field.pointee.nameLength)
+        func begins(_ text: StaticString) -> Bool { count >= text.utf8CodeUnitCount && Self.sameName(name, text.utf8Start, text.utf8CodeUnitCount) }
+        func names(_ text: StaticString) -> Bool { count == text.utf8CodeUnitCount && Self.sameName(name, text.utf8Start, count) }
+        return names("content-type") || names("accept") || begins("anthropic-") || begins("openai-") || begins("x-goog-") || begins("x-stainless-") || begins("x-amz")
+            || names("idempotency-key")
+    }
+
     /// All field lines but Host and Content-Length, each with CRLF.
     func writeFields(_ index: UInt32, _ upstream: UnsafeMutablePointer<PlanUpstream>, _ writer: inout TextWriter) {
         let exchange = exchanges.base + Int(index)
@@ -57,6 +128,8 @@ extension Worker {
         let fields = head.fields
         let isModel = upstream.pointee.isModel
         let key = exchange.pointee.attempts[exchange.pointee.attemptCount - 1].key
+        let isForeign = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.isTranslated } ?? false
+        var saysDefault = false
         for at in 0..<head.fieldCount {
             let field = fields + at
             switch field.pointee.name {
@@ -85,6 +158,12 @@ extension Worker {
             }
             if field.pointee.isNamedByConnection { continue }
             if upstream.pointee.headerNames.count > 0, isReplaced(upstream, base, field) { continue }
+            if isForeign, isOfClientsDialect(base, field) { continue }
+            if upstream.pointee.defaultName.count > 0, Int(field.pointee.nameLength) == upstream.pointee.defaultName.count,
+                Self.sameName(base + Int(field.pointee.nameOffset), upstream.pointee.defaultName.base, upstream.pointee.defaultName.count)
+            {
+                saysDefault = true
+            }
             writer.put(base + Int(field.pointee.nameOffset), Int(field.pointee.nameLength))
             writer.put(byte: 58)
             writer.put(byte: 32)
@@ -94,6 +173,9 @@ extension Worker {
         }
         if let tunnel = exchange.pointee.tunnel { writeUpgrade(exchange, tunnel, &writer) }
         if key >= 0 { writer.put(upstream.pointee.keys[Int(key)].pointee.headerLine) }
+        if isForeign { writer.put("content-type: application/json\r\naccept: application/json, text/event-stream, */*\r\n") }
+        if !saysDefault { writer.put(upstream.pointee.defaultLines) }
+        if let signer = upstream.pointee.signer { signer._withUnsafeGuaranteedRef { writeSignature(exchange, upstream, $0, &writer) } }
         writer.put(upstream.pointee.headerLines)
         writer.put("x-request-id: ")
         withUnsafeBytes(of: exchange.pointee.requestID) {

@@ -3,6 +3,7 @@
 // flush what has output, go on with what became ready. Nothing in here waits, locks or hands a request to another thread.
 import CClaw
 import ClawConfig
+import ClawDialect
 import ClawWire
 import Glibc
 
@@ -90,6 +91,10 @@ final class Worker {
     let gathered: UnsafeMutablePointer<UInt8>
     static let gatherMax = 4096
     var bodyStore: BodyStore
+    /// What translating between dialects needs; made when the first is.
+    lazy var translator = Translator()
+    /// What signing for AWS needs, likewise.
+    lazy var signing = Signing()
     let tapPaths: JSONPaths
     let tapSpans: UnsafeMutablePointer<JSONSpan>
     /// Exchange whose head `requestHead` describes.

@@ -1,0 +1,312 @@
+// The answer in the client's dialect. A plain answer is collected whole (bounded by server.max_answer_mb and by the memory of all bodies), read in the
+// upstream's dialect and written in the client's. Errors too, whoever speaks what: so a provider's message reaches the client in a form its SDK
+// understands, without keys and addresses of machines in it. When both sides speak the same dialect an error passes as it is, if it is well-formed.
+import CClaw
+import ClawDialect
+import ClawWire
+import Glibc
+
+extension Worker {
+    // MARK: the head
+
+    /// An answer whose bytes are not passed on: it is to be collected, or is a stream to be written anew. True when its body is awaited.
+    func takeForeignHead(_ index: UInt32, _ base: UnsafePointer<UInt8>) -> Bool {
+        let exchange = exchanges.base + Int(index)
+        let head = responseHead
+        let upstream = presentUpstream(exchange)
+        noteErrorHead(exchange, base)
+        if exchange.pointee.status < 400, exchange.pointee.wantsStream, let translation = exchange.pointee.translation,
+            translation._withUnsafeGuaranteedRef({ $0.operation == .generate && isStream(head, $0.back) })
+        {
+            beginRewriting(index)
+        } else {
+            exchange.pointee.isCollecting = true
+            if case .contentLength(let length) = head.framing, length > UInt64(exchange.pointee.plan.pointee.answerBytesMax) {
+                attemptFailed(index, .answerTooLarge)
+                return false
+            }
+        }
+        guard exchange.pointee.state == .relaying else { return false }
+        exchange.pointee.phase = .idle
+        setTimer(index, now + upstream.pointee.idleStreamTimeout)
+        return true
+    }
+
+    private func isStream(_ head: ResponseHead, _ back: DialectID) -> Bool {
+        if head.isEncoded { return false }
+        switch back.pieces.framing {
+        case .sse, .array: return head.isEventStream
+        // NDJSON and Amazon's frames have a type of their own; anything that is not plain JSON was sent because a stream was asked for.
+        case .lines, .frames: return !head.isJSON
+        }
+    }
+
+    /// What an error says in its head.
+    private func noteErrorHead(_ exchange: UnsafeMutablePointer<Exchange>, _ base: UnsafePointer<UInt8>) {
+        guard exchange.pointee.status >= 400, let translation = exchange.pointee.translation else { return }
+        let head = responseHead
+        let kindName: StaticString = "x-amzn-errortype"
+        let retryName: StaticString = "retry-after"
+        for at in 0..<head.fieldCount {
+            let field = head.fields[at]
+            let value = UnsafeRawBufferPointer(start: base + Int(field.valueOffset), count: Int(field.valueLength))
+            if Int(field.nameLength) == kindName.utf8CodeUnitCount, Self.sameName(base + Int(field.nameOffset), kindName.utf8Start, kindName.utf8CodeUnitCount) {
+                translation._withUnsafeGuaranteedRef { $0.errorKind = Array(value.prefix(200)) }
+            } else if Int(field.nameLength) == retryName.utf8CodeUnitCount, Self.sameName(base + Int(field.nameOffset), retryName.utf8Start, retryName.utf8CodeUnitCount) {
+                // A date is left to the upstream's own clients; seconds may be fractional.
+                if let seconds = JSONNumber.parse(value), seconds > 0 { translation._withUnsafeGuaranteedRef { $0.retryAfter = UInt64(min(86400, seconds.rounded(.up))) } }
+            }
+        }
+    }
+
+    // MARK: collecting
+
+    /// One piece of an answer that is held. False when the attempt was given up.
+    func collect(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        let exchange = exchanges.base + Int(index)
+        guard count > 0 else { return true }
+        let plan = exchange.pointee.plan
+        let length = exchange.pointee.collectedLength + count
+        if length > plan.pointee.answerBytesMax {
+            attemptFailed(index, .answerTooLarge)
+            return false
+        }
+        if length > exchange.pointee.collectedCapacity {
+            let wanted = max(length, min(exchange.pointee.collectedCapacity * 2, plan.pointee.answerBytesMax))
+            guard let block = bodyStore.take(wanted, budget: plan.pointee.bodyMemoryBytesMax) else {
+                attemptFailed(index, .bodyMemoryExhausted)
+                return false
+            }
+            if let old = exchange.pointee.collected {
+                memcpy(block.base, old, exchange.pointee.collectedLength)
+                bodyStore.give(old, capacity: exchange.pointee.collectedCapacity)
+            }
+            exchange.pointee.collected = block.base
+            exchange.pointee.collectedCapacity = block.capacity
+        }
+        memcpy(exchange.pointee.collected.unsafelyUnwrapped + exchange.pointee.collectedLength, bytes, count)
+        exchange.pointee.collectedLength = length
+        return true
+    }
+
+    /// A copy of a plain answer that passes as it is, for its usage. It is done without where there is no room for it.
+    func collectCopy(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        let plan = exchange.pointee.plan
+        let length = exchange.pointee.collectedLength + count
+        if length > exchange.pointee.collectedCapacity {
+            guard length <= plan.pointee.answerBytesMax,
+                let block = bodyStore.take(max(length, exchange.pointee.collectedCapacity * 2), budget: plan.pointee.bodyMemoryBytesMax)
+            else {
+                exchange.pointee.collectsCopy = false
+                return dropCollected(exchange)
+            }
+            if let old = exchange.pointee.collected {
+                memcpy(block.base, old, exchange.pointee.collectedLength)
+                bodyStore.give(old, capacity: exchange.pointee.collectedCapacity)
+            }
+            exchange.pointee.collected = block.base
+            exchange.pointee.collectedCapacity = block.capacity
+        }
+        memcpy(exchange.pointee.collected.unsafelyUnwrapped + exchange.pointee.collectedLength, bytes, count)
+        exchange.pointee.collectedLength = length
+    }
+
+    /// A whole plain answer of a dialect that both sides speak: usage and finish reason.
+    func readAlong(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer) {
+        guard let translation = exchange.pointee.translation, exchange.pointee.status < 300, translator.tape.read(bytes) == nil else { return }
+        let (back, operation) = translation._withUnsafeGuaranteedRef { ($0.back, $0.operation) }
+        switch operation {
+        case .embed:
+            translator.vectors.reset()
+            if back.pieces.readEmbeddingAnswer(translator.tape.root, into: translator.vectors) { exchange.pointee.usage.take(translator.vectors.usage) }
+        case .count: break
+        case .generate, .stream:
+            translator.answer.reset(source: back)
+            if back.pieces.readAnswer(translator.tape.root, into: translator.answer) {
+                exchange.pointee.usage.take(translator.answer.usage)
+                noteFinish(exchange, translator.answer.choices.first?.nativeFinish ?? JSONBytes())
+            }
+        }
+    }
+
+    func noteFinish(_ exchange: UnsafeMutablePointer<Exchange>, _ word: JSONBytes) {
+        guard let base = word.base, word.count > 0 else { return }
+        let length = min(word.count, 24)
+        exchange.pointee.sawFinish = true
+        exchange.pointee.finishReasonLength = UInt8(length)
+        withUnsafeMutableBytes(of: &exchange.pointee.finishReason) { $0.baseAddress.unsafelyUnwrapped.copyMemory(from: base, byteCount: length) }
+    }
+
+    // MARK: writing
+
+    /// The whole of a collected answer is there.
+    func answerCollected(_ index: UInt32, reusable: Bool) {
+        let exchange = exchanges.base + Int(index)
+        let body = UnsafeRawBufferPointer(start: exchange.pointee.collected, count: exchange.pointee.collectedLength)
+        exchange.pointee.isCollecting = false
+        if exchange.pointee.status >= 400 {
+            let error = readError(exchange, body)
+            closeAttempt(exchange, Self.errorClass(error.problem), status: exchange.pointee.status)
+            releaseUpstream(index, reusable: reusable)
+            return answerProviderError(index, error, body)
+        }
+        switch writeCollected(exchange, body) {
+        case .written: break
+        case .failed:
+            // The upstream says inside a 200 that it failed.
+            let error = translator.answer.error ?? ProviderError(status: 502, problem: .serverError)
+            if canMoveOn(exchange, after: .upstreamInBand) { return attemptFailed(index, .upstreamInBand) }
+            exchange.pointee.failure = .upstreamInBand
+            closeAttempt(exchange, Self.errorClass(error.problem), status: exchange.pointee.status)
+            releaseUpstream(index, reusable: reusable)
+            exchange.pointee.status = UInt16(clamping: max(400, error.status))
+            return answerProviderError(index, error, UnsafeRawBufferPointer(start: nil, count: 0))
+        case .malformed: return attemptFailed(index, .upstreamMalformed)
+        }
+        closeAttempt(exchange, .none, status: exchange.pointee.status)
+        releaseUpstream(index, reusable: reusable)
+        let written = translator.out.bytes
+        let isStream = translator.wroteStream
+        answerOwn(
+            index, status: exchange.pointee.status, body: Bytes(base: written.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), count: written.count),
+            retryAfter: 0, type: isStream ? contentType(exchange) : "application/json")
+    }
+
+    private enum Written { case written, failed, malformed }
+
+    private func writeCollected(_ exchange: UnsafeMutablePointer<Exchange>, _ body: UnsafeRawBufferPointer) -> Written {
+        guard let translation = exchange.pointee.translation, translator.tape.read(body) == nil else { return .malformed }
+        let translator = translator
+        translator.out.reset()
+        translator.wroteStream = false
+        let (front, back, operation, context) = translation._withUnsafeGuaranteedRef { ($0.front, $0.back, $0.operation, $0.context) }
+        switch operation {
+        case .embed:
+            translator.vectors.reset()
+            translator.answer.error = nil
+            guard back.pieces.readEmbeddingAnswer(translator.tape.root, into: translator.vectors) else { return .malformed }
+            exchange.pointee.usage.take(translator.vectors.usage)
+            front.pieces.writeEmbeddingAnswer(translator.vectors, context, into: &translator.out)
+        case .count:
+            guard let tokens = back.pieces.readCountAnswer(translator.tape.root) else { return .malformed }
+            front.pieces.writeCountAnswer(tokens, into: &translator.out)
+        case .generate, .stream:
+            translator.answer.reset(source: back)
+            guard back.pieces.readAnswer(translator.tape.root, into: translator.answer) else { return translator.answer.error == nil ? .malformed : .failed }
+            exchange.pointee.usage.take(translator.answer.usage)
+            noteFinish(exchange, translator.answer.choices.first?.nativeFinish ?? JSONBytes())
+            if exchange.pointee.wantsStream {
+                // The upstream answered whole although a stream was asked for: the client gets its stream all the same.
+                translator.wroteStream = true
+                streamAnswer(front.pieces.streamWriter(context))
+            } else {
+                front.pieces.writeAnswer(translator.answer, context, into: &translator.out)
+            }
+        }
+        return translator.out.isOverflown || translator.out.count == 0 ? .malformed : .written
+    }
+
+    /// A whole answer as the events of a stream.
+    private func streamAnswer(_ writer: StreamWriter) {
+        let answer = translator.answer
+        let list = translator.list
+        list.reset()
+        list.keepsExtras = false
+        list.addAll(of: answer)
+        for event in list.events { writer.write(event, list, into: &translator.out) }
+    }
+
+    /// Frees the connection that the answer came over.
+    func releaseUpstream(_ index: UInt32, reusable: Bool) {
+        let exchange = exchanges.base + Int(index)
+        if exchange.pointee.upstreamStream != 0 {
+            leaveSession(index, error: exchange.pointee.uploadIsWhole && exchange.pointee.upload.isEmpty && reusable ? nil : StreamError.cancel)
+        } else if exchange.pointee.link != noIndex {
+            let link = exchange.pointee.link
+            exchange.pointee.link = noIndex
+            links.base[Int(link)].exchange = noIndex
+            releaseLink(link, reusable: reusable)
+        }
+        exchange.pointee.transfer = -1
+    }
+
+    /// The content type of a stream to this client.
+    func contentType(_ exchange: UnsafeMutablePointer<Exchange>) -> StaticString {
+        guard let translation = exchange.pointee.translation else { return "text/event-stream" }
+        return translation._withUnsafeGuaranteedRef { translation in
+            if translation.context.asArray { return "application/json" }
+            return translation.front.pieces.framing == .lines ? "application/x-ndjson" : "text/event-stream; charset=utf-8"
+        }
+    }
+
+    // MARK: errors
+
+    static func errorClass(_ problem: ProblemClass) -> ErrorClass {
+        switch problem {
+        case .rateLimited: .rateLimited
+        case .overloaded: .overloaded
+        case .timeout: .timeout
+        case .serverError: .serverError
+        case .auth: .auth
+        case .modelMissing: .modelMissing
+        case .contextTooLong: .contextTooLong
+        case .contentFiltered: .contentFiltered
+        case .badRequest: .badRequest
+        }
+    }
+
+    private func readError(_ exchange: UnsafeMutablePointer<Exchange>, _ body: UnsafeRawBufferPointer) -> ProviderError {
+        translator.box.arena.reset()
+        let back = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.back } ?? presentUpstream(exchange).pointee.dialect
+        let isJSON = body.count > 0 && translator.tape.read(body) == nil
+        let read = { (kind: JSONBytes) in
+            back.pieces.readError(status: Int(exchange.pointee.status), isJSON ? self.translator.tape.root : JSONValue(), text: body, kind: kind, self.translator.box)
+        }
+        guard let translation = exchange.pointee.translation else { return read(JSONBytes()) }
+        return translation._withUnsafeGuaranteedRef { translation in
+            translation.errorKind.withUnsafeBytes { read(JSONBytes($0)) }
+        }
+    }
+
+    /// An upstream's error as the answer, in the client's dialect. `body`: the upstream's own words, which go through as they are where the client
+    /// understands them and nothing has to be taken out.
+    func answerProviderError(_ index: UInt32, _ error: ProviderError, _ body: UnsafeRawBufferPointer) {
+        let exchange = exchanges.base + Int(index)
+        var error = error
+        error.message = Redaction.clean(error.message, &translator.box.arena)
+        let front = exchange.pointee.surface.errorDialect
+        let back = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.back } ?? presentUpstream(exchange).pointee.dialect
+        let (retryHead, status) = (exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.retryAfter } ?? 0, Int(exchange.pointee.status))
+        let retryAfter = retryHead > 0 ? retryHead : UInt64(max(0, min(86400, error.retryAfterSeconds.rounded(.up))))
+        let clean = Redaction.clean(JSONBytes(body), &translator.box.arena)
+        // The OpenAI family shares its error form, whichever of its endpoints.
+        let isSame = front == back || ((front == .chat || front == .completions || front == .responses) && (back == .chat || back == .completions || back == .responses))
+        if isSame, body.count > 0, isWellFormed(body, front) || translator.tape.read(body) != nil, let base = clean.base {
+            return answerOwn(index, status: UInt16(status), body: Bytes(base: base, count: clean.count), retryAfter: retryAfter, type: isJSONText(body) ? "application/json" : "text/plain; charset=utf-8")
+        }
+        translator.out.reset()
+        var answered = withRequestID(exchange) { front.pieces.writeError(error, requestID: $0, into: &translator.out) }
+        if isSame { answered = status }
+        let written = translator.out.bytes
+        guard written.count > 0, let base = written.baseAddress else { return answerError(index, .upstreamStatus, detail: "") }
+        answerOwn(
+            index, status: UInt16(clamping: answered), body: Bytes(base: base.assumingMemoryBound(to: UInt8.self), count: written.count), retryAfter: retryAfter)
+    }
+
+    private func isJSONText(_ body: UnsafeRawBufferPointer) -> Bool { translator.tape.read(body) == nil }
+
+    /// Is this an error as the dialect's SDKs read it? OpenAI: an object under `error` with a message that is text.
+    private func isWellFormed(_ body: UnsafeRawBufferPointer, _ front: DialectID) -> Bool {
+        guard translator.tape.read(body) == nil else { return false }
+        let error = translator.tape.root["error"]
+        switch front {
+        case .ollama, .ollamaGenerate: return error.isString
+        default: return error.isObject && error["message"].isString
+        }
+    }
+
+    func withRequestID<R>(_ exchange: UnsafeMutablePointer<Exchange>, _ body: (JSONBytes) -> R) -> R {
+        let length = Int(exchange.pointee.requestIDLength)
+        return withUnsafeBytes(of: exchange.pointee.requestID) { body(JSONBytes(UnsafeRawBufferPointer(rebasing: $0[..<length]))) }
+    }
+}
