@@ -52,7 +52,7 @@ test: ## every test: Swift, then the integration tests over real sockets
 
 .PHONY: test-asan
 test-asan: setup ## tests under the address sanitizer
-	SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize=address --scratch-path .build/asan --filter '$(SANITIZED)'
+	SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize=address --scratch-path .build/asan --filter '$(SANITIZED)|ClawDialectTests'
 
 .PHONY: test-tsan
 test-tsan: setup ## tests under the thread sanitizer

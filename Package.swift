@@ -13,7 +13,7 @@ let package = Package(
     products: [
         .executable(name: "openclaw", targets: ["openclaw"]),
         // For Benchmarks/; no interface that anybody else may count on.
-        .library(name: "EngineForBenchmarks", targets: ["ClawWire", "ClawConfig", "ClawEngine"]),
+        .library(name: "EngineForBenchmarks", targets: ["ClawWire", "ClawDialect", "ClawConfig", "ClawEngine"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for some seconds: scripts/fuzz.sh SECONDS [NAME…]. A target is a file Tests/Fuzz/NAME.swift that exports
-# LLVMFuzzerTestOneInput (with @c) and imports ClawWire or ClawConfig; these, CScan, libyaml and claw_h2 of CClaw (which HTTP2 imports) are built
-# beside it with the fuzzer's and the address sanitizer's instrumentation. What a run discovers is kept in .build/fuzz/corpus/NAME; seeds that belong to the project lie in
+# LLVMFuzzerTestOneInput (with @c) and imports ClawWire, ClawDialect or ClawConfig; these, CScan, libyaml and claw_h2 of CClaw (which HTTP2 imports)
+# are built beside it with the fuzzer's and the address sanitizer's instrumentation. Targets that speak of dialects have Tests/Fuzz/Dialect with them. What a run discovers is kept in .build/fuzz/corpus/NAME; seeds that belong to the project lie in
 # Tests/Fuzz/seeds/NAME, those of the test suites in ../shared/suites (or $OPENCLAW_SHARED/suites) are used when they are there.
 # A crash leaves its input in .build/fuzz/NAME-crash-… and fails the run; .build/fuzz/NAME INPUT plays it again.
 set -euo pipefail
@@ -51,27 +51,32 @@ library() {
         -module-name "$name" -o "$out/lib$name.a" "${sources[@]}"
 }
 library ClawWire Sources/ClawWire Sources/CScan
-library ClawConfig Sources/ClawConfig Sources/ClawWire
+library ClawDialect Sources/ClawDialect Sources/ClawWire Sources/CScan
+library ClawConfig Sources/ClawConfig Sources/ClawDialect Sources/ClawWire
 
 shared="${OPENCLAW_SHARED:-../shared}/suites"
 if [ -d "$shared" ] && command -v python3 >/dev/null; then
-    [ -d "$out/suites" ] || python3 Tests/Fuzz/suites.py "$shared" "$out/suites"
+    is_current "$out/suites" Tests/Fuzz/suites.py || { rm -rf "$out/suites" && python3 Tests/Fuzz/suites.py "$shared" "$out/suites"; }
 else
     echo "fuzz: no test suites at $shared, only the project's own seeds are used"
 fi
 
 export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0
 for name in "${names[@]}"; do
-    if ! is_current "$out/$name" "Tests/Fuzz/$name.swift" Tests/Fuzz/Support "$out/libClawWire.a" "$out/libClawConfig.a" "${objects[@]}"; then
-        swiftc "${flags[@]}" -wmo -parse-as-library -module-name "Fuzz$name" "Tests/Fuzz/$name.swift" Tests/Fuzz/Support/*.swift \
-            "$out/libClawConfig.a" "$out/libClawWire.a" "${objects[@]}" -lnghttp2 -o "$out/$name"
+    support=(Tests/Fuzz/Support)
+    case "$name" in Dialect* | Scanners) support+=(Tests/Fuzz/Dialect) ;; esac
+    libraries=("$out/libClawConfig.a" "$out/libClawDialect.a" "$out/libClawWire.a" "${objects[@]}")
+    if ! is_current "$out/$name" "Tests/Fuzz/$name.swift" "${support[@]}" "${libraries[@]}"; then
+        mapfile -t sources < <(find "${support[@]}" -name '*.swift' | sort)
+        swiftc "${flags[@]}" -wmo -parse-as-library -module-name "Fuzz$name" "Tests/Fuzz/$name.swift" "${sources[@]}" \
+            "${libraries[@]}" -lnghttp2 -emit-executable -emit-module -emit-module-path "$out/modules/Fuzz$name.swiftmodule" -o "$out/$name"
     fi
     mkdir -p "$out/corpus/$name"
     seeds=()
     for folder in "Tests/Fuzz/seeds/$name" "$out/suites/$name"; do [ -d "$folder" ] && seeds+=("$folder"); done
     [ "$name" = Configuration ] && seeds+=(examples)
     # A long pattern is many patterns in one and takes a millisecond for each.
-    case "$name" in Regex) options=(-max_len=128) ;; *) options=(-max_len=4096) ;; esac
+    case "$name" in Regex) options=(-max_len=128) ;; Dialect*) options=(-max_len=8192) ;; *) options=(-max_len=4096) ;; esac
     [ -e "Tests/Fuzz/seeds/$name.dictionary" ] && options+=(-dict="Tests/Fuzz/seeds/$name.dictionary")
     echo "fuzz: $name for $duration s"
     if ! "$out/$name" -max_total_time="$duration" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \

@@ -49,7 +49,10 @@ void cscan_find_answer_end(const uint8_t *bytes, size_t length, cscan_answer_end
 
 static void take_count(const uint8_t *key, size_t key_length, int64_t value, cscan_usage *usage) {
     switch (key_length) {
-    case 12: if (memcmp(key, "input_tokens", 12) == 0) usage->input = value; break;
+    case 12:
+        if (memcmp(key, "input_tokens", 12) == 0) usage->input = value;
+        else if (memcmp(key, "total_tokens", 12) == 0) usage->total = value;
+        break;
     case 13:
         if (memcmp(key, "prompt_tokens", 13) == 0) usage->input = value;
         else if (memcmp(key, "output_tokens", 13) == 0) usage->output = value;
@@ -72,7 +75,8 @@ static int take_member(const uint8_t *bytes, size_t key, size_t key_length, size
     while (at < length && bytes[at] >= '0' && bytes[at] <= '9' && digits++ < 12) number = number * 10 + (bytes[at++] - '0');
     if (at >= length || (bytes[at] != ',' && bytes[at] != '}' && bytes[at] > ' ')) return 0;
     // Classes of tokens that cscan_usage has no place for: the full scanner reads such an object.
-    if (number > 0 && ((key_length == 12 && memcmp(bytes + key, "audio_tokens", 12) == 0) || (key_length == 18 && memcmp(bytes + key, "cache_write_tokens", 18) == 0))) return 0;
+    if (number > 0 && ((key_length == 12 && memcmp(bytes + key, "audio_tokens", 12) == 0) || (key_length == 18 && memcmp(bytes + key, "cache_write_tokens", 18) == 0)
+                       || (key_length == 23 && memcmp(bytes + key, "prompt_cache_hit_tokens", 23) == 0))) return 0;
     take_count(bytes + key, key_length, number, usage);
     return 1;
 }
@@ -101,7 +105,7 @@ static int take_structure(const uint8_t *bytes, size_t at, size_t length, readin
 }
 
 int cscan_read_usage(const uint8_t *bytes, size_t at, size_t length, cscan_usage *usage) {
-    usage->input = usage->output = usage->cached = usage->reasoning = -1;
+    usage->input = usage->output = usage->cached = usage->reasoning = usage->total = -1;
     reading state = {0, 0};
 #if defined(__SSE2__)
     const __m128i quote = _mm_set1_epi8('"'), open = _mm_set1_epi8('{'), close = _mm_set1_epi8('}'), escape = _mm_set1_epi8('\\');

@@ -52,10 +52,15 @@ public struct WireScanner: ~Copyable {
             case .needMore, nil: return .needMore
             }
         case .array:
-            switch elements?.next(bytes, from: offset) {
-            case .element(let data, let end): return .event(WireEvent(data), end: end)
-            case .refused(let reason): return .refused(reason)
-            case .needMore, .end, nil: return .needMore
+            var at = offset
+            while true {
+                switch elements?.next(bytes, from: at) {
+                case .element(let data, let end): return .event(WireEvent(data), end: end)
+                case .refused(let reason): return .refused(reason)
+                case .needMore, nil: return .needMore
+                // What stands behind the end is looked at too.
+                case .end(let end): at = end
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ import Testing
 @Suite struct ExampleTests {
     static let environment = ["OPENAI_API_KEY": "sk-example-0123456789"]
 
-    @Test(arguments: ["minimal.yaml", "routing.yaml", "openclaw.yaml"]) func examplesLoadWithoutAnyIssue(_ name: String) throws {
+    @Test(arguments: ["minimal.yaml", "routing.yaml", "dialects.yaml", "openclaw.yaml"]) func examplesLoadWithoutAnyIssue(_ name: String) throws {
         let path = Workspace.package.appendingPathComponent("examples/\(name)").path
         let load = loadConfiguration(path: path, environment: Self.environment)
         #expect(load.issues.map(\.description) == [])

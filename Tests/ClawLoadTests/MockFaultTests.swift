@@ -225,7 +225,7 @@ struct MockFaultTests {
     }
 
     @Test(arguments: [
-        ("missing", 0), ("twice", 2), ("negative", 1), ("float", 1), ("huge", 1), ("string", 1), ("first", 1), ("after-done", 1),
+        ("missing", 0), ("twice", 2), ("negative", 1), ("float", 1), ("huge", 1), ("string", 1), ("first", 1), ("after-done", 1), ("unasked", 1),
     ])
     func usageFaultsShowInTheStream(_ kind: String, _ usages: Int) throws {
         try withMock { (mock: MockServer) throws in

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/errors.md", "docs/metrics.md", "perf/README.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/dialects.md", "docs/errors.md", "docs/metrics.md", "perf/README.md"]
 ENGINE = ROOT / "Sources/ClawEngine"
 
 
@@ -201,7 +201,8 @@ def test_configurations_in_documents_are_valid(binary, tmp_path, block):
                        check=True, capture_output=True)
         block = re.sub(r"(certificate|client_ca): [\w/.-]+\.pem", rf"\1: {chain}", re.sub(r"\bkey: [\w/.-]+\.(?:pem|key)", f"key: {key}", block))
     path.write_text(block)
-    said = ask(binary, "check", str(path), OPENAI_API_KEY="sk-example", OPENCLAW_ADMIN_TOKEN="a-token", LOCAL_KEY="sk-local")
+    keys = {name: "sk-example" for name in re.findall(r"\$\{(\w+)\}", block)}
+    said = ask(binary, "check", str(path), **keys)
     assert said.returncode == 0, said.stderr
 
 

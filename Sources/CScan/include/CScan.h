@@ -24,7 +24,7 @@ typedef struct cscan_answer_end { size_t usage, finish; } cscan_answer_end;
 void cscan_find_answer_end(const uint8_t *bytes, size_t length, cscan_answer_end *end);
 
 /// Token counts of an OpenAI usage object; -1: not said.
-typedef struct cscan_usage { int64_t input, output, cached, reasoning; } cscan_usage;
+typedef struct cscan_usage { int64_t input, output, cached, reasoning, total; } cscan_usage;
 /// Reads the usage object that begins at `at`. 1 when it was as expected; 0 when something is odd (a count that is no plain number of at most
 /// 12 digits, deeper nesting, an escape, a cut): then the full scanner decides.
 int cscan_read_usage(const uint8_t *bytes, size_t at, size_t length, cscan_usage *usage);

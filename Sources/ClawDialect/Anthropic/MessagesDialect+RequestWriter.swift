@@ -91,7 +91,7 @@ extension MessagesDialect {
             try conversation.cannot(.modalities)
         }
         if conversation.audio.exists { try conversation.cannot(.audio) }
-        if conversation.verbosity.exists, !conversation.verbosity.equals("medium"), !conversation.verbosity.equals("\"medium\"") {
+        if conversation.verbosity.exists, !conversation.verbosity.equals("medium") {
             try conversation.cannot(.verbosity)
         }
         if conversation.previousResponseID.exists { try conversation.cannot(.previousResponseID) }

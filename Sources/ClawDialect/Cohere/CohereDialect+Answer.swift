@@ -18,7 +18,6 @@ extension CohereDialect {
         }
         answer.id = body["id"].text
         answer.beginChoice()
-        if message["tool_plan"].isString, !message["tool_plan"].text.isEmpty { answer.add(planPart(message["tool_plan"].text)) }
         if message["content"].isString { answer.add(.text(message["content"].text)) }
         for element in message["content"].elements {
             if let part = part(element) {
@@ -29,6 +28,8 @@ extension CohereDialect {
                 answer.add(part)
             }
         }
+        // What was thought comes first, as in a stream.
+        if message["tool_plan"].isString, !message["tool_plan"].text.isEmpty { answer.add(planPart(message["tool_plan"].text)) }
         for call in message["tool_calls"].elements {
             guard let part = self.call(call) else { return false }
             answer.add(part)

@@ -1,5 +1,5 @@
-// /v2/embed: up to 96 texts at once, each with a purpose (`input_type`), and vectors by type. What is asked for is always floats; whoever wants base64 gets it
-// made of them.
+// /v2/embed: up to 96 texts at once, each with a purpose (`input_type`), and vectors by type. Of an upstream floats are asked for; whoever wants base64 gets
+// it made of them.
 import ClawWire
 
 extension CohereDialect {
@@ -27,7 +27,10 @@ extension CohereDialect {
                 guard value.isString else { throw Refusal("input_type", "must be a string") }
                 request.task = value.text
             } else if key.equals("embedding_types") {
-                guard value.isArray, value.count == 1, value.first.equals("float") else { throw Refusal("embedding_types", "must be float alone") }
+                guard value.isArray, value.count == 1, value.first.equals("float") || value.first.equals("base64") else {
+                    throw Refusal("embedding_types", "must be one of float and base64")
+                }
+                request.asBase64 = value.first.equals("base64")
             } else if key.equals("output_dimension") {
                 guard let count = value.int, count > 0 else { throw Refusal("output_dimension", "must be a whole number above 0") }
                 request.dimensions = count
@@ -56,7 +59,7 @@ extension CohereDialect {
         out.member("input_type", try inputType(request))
         out.key("embedding_types")
         out.beginArray()
-        out.string("float")
+        out.string(request.source == .cohere && request.asBase64 ? "base64" : "float")
         out.endArray()
         if let count = request.dimensions { out.member("output_dimension", count) }
         for extra in request.extras {
@@ -89,11 +92,12 @@ extension CohereDialect {
     }
 
     public static func readEmbeddingAnswer(_ body: JSONValue, into answer: EmbeddingAnswer) -> Bool {
-        let vectors = body["embeddings"]["float"]
+        answer.isBase64 = !body["embeddings"]["float"].isArray
+        let vectors = answer.isBase64 ? body["embeddings"]["base64"] : body["embeddings"]["float"]
         guard vectors.isArray else { return false }
         for vector in vectors.elements {
-            guard vector.isArray else { return false }
-            answer.vectors.append(vector.raw)
+            guard answer.isBase64 ? vector.isString : vector.isArray else { return false }
+            answer.vectors.append(answer.isBase64 ? vector.text : vector.raw)
         }
         answer.id = body["id"].text
         if let count = body["meta"]["billed_units"]["input_tokens"].tokens { answer.usage.setInput(sum: count) }
@@ -105,10 +109,19 @@ extension CohereDialect {
         out.member("id", answer.id.isEmpty ? Identifiers.make("", seed: context.seed, &answer.arena.arena) : answer.id)
         out.key("embeddings")
         out.beginObject()
-        out.key("float")
+        out.key(context.asBase64 ? "base64" : "float")
         out.beginArray()
         for vector in answer.vectors {
-            if answer.isBase64 { Base64.writeVector(vector, &answer.arena.arena, into: &out) } else { out.value(vector) }
+            if answer.isBase64 == context.asBase64 {
+                if answer.isBase64 { out.string(vector) } else { out.value(vector) }
+            } else if answer.isBase64 {
+                // `\/` is the one escape that base64 can have.
+                Base64.writeVector(answer.arena.arena.unescaped(vector), &answer.arena.arena, into: &out)
+            } else if answer.arena.tape.read(vector.raw) == nil {
+                out.string(Base64.vector(answer.arena.tape.root, &answer.arena.arena))
+            } else {
+                out.string("")
+            }
         }
         out.endArray()
         out.endObject()

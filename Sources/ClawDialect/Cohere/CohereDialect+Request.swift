@@ -1,4 +1,4 @@
-// Reads a request of /v2/chat. Cohere is spoken towards upstreams; this is for showing that a request survives.
+// Reads a request of /v2/chat.
 import ClawWire
 
 extension CohereDialect {
@@ -185,15 +185,21 @@ extension CohereDialect {
             } else {
                 // A document, which only Cohere has in this form.
                 guard element["type"].equals("document") else { throw Refusal("messages[].content[].type", "must be text or document") }
-                var part = Part(.opaque)
-                part.json = element.raw
-                conversation.inner.append(part)
+                conversation.inner.append(document(element, conversation))
             }
         }
         try conversation.add(result: result, from: start)
         for member in message.members where !member.key.equals("tool_call_id") && !member.key.equals("role") && !member.key.equals("content") {
             conversation.extra(.message, conversation.messages.count - 1, member)
         }
+    }
+
+    /// A document as a tool's result: for others it is the text of its data. `json` is the whole of it, for Cohere.
+    private static func document(_ element: JSONValue, _ conversation: Conversation) -> Part {
+        let data = element["document"]["data"].exists ? element["document"]["data"] : element["document"]
+        var part = Part.text(data.isString ? data.text : conversation.arena.arena.escaped(data.raw.raw))
+        part.json = element.raw
+        return part
     }
 
     static func planPart(_ text: JSONBytes) -> Part {

@@ -298,7 +298,7 @@ extension CohereDialect {
         out.member("role", "tool")
         out.member("tool_call_id", part.id.exists ? part.id : JSONBytes(""))
         let children = conversation.inner[part.children]
-        if children.count == 1, let child = children.first, child.kind == .text, child.source != .text || !isOwn {
+        if children.count == 1, let child = children.first, child.kind == .text, !isOwn || (child.source != .text && !child.json.exists) {
             out.member("content", child.text)
         } else if children.isEmpty, !isOwn {
             out.member("content", "")
@@ -306,10 +306,10 @@ extension CohereDialect {
             out.key("content")
             out.beginArray()
             for child in children {
-                if child.kind == .text {
-                    writeText(child.text, into: &out)
-                } else if child.kind == .opaque, isOwn {
+                if child.kind == .text, isOwn, child.json.exists {
                     out.value(child.json)
+                } else if child.kind == .text {
+                    writeText(child.text, into: &out)
                 } else {
                     try conversation.cannot(.toolResultContent, "a tool's result must be text for this upstream")
                 }

@@ -197,6 +197,9 @@ final class CohereStreamWriter: StreamWriter {
         out.put("\n\ndata: [DONE]\n\n")
     }
 
+    /// The API has no event for it; a comment is skipped by every parser.
+    override func ping(into out: inout JSONWriter) { if !isOver { out.put(": ping\n\n") } }
+
     /// The answer's end says that it failed; no [DONE] follows.
     override func write(error: ProviderError, into out: inout JSONWriter) {
         if isOver { return }

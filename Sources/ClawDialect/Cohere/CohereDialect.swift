@@ -1,5 +1,4 @@
-// Cohere's v2 API (cohere-ai/cohere-python, src/cohere/v2): POST /v2/chat and /v2/embed, spoken by upstreams. Requests can be read and answers written as
-// well: that is how it is shown that nothing of them gets lost.
+// Cohere's v2 API (cohere-ai/cohere-python, src/cohere/v2): POST /v2/chat and /v2/embed, spoken by upstreams and by clients.
 //
 // What is peculiar. Before calls the model writes a `tool_plan`, which wants to be sent back in the next turn: in the neutral model it is thinking whose
 // signature is the word tool_plan and whose maker is Cohere, so it survives a client of another dialect that returns its signatures. A named tool can't be

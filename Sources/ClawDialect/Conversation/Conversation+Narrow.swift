@@ -8,7 +8,7 @@ extension Conversation {
         if logitBias.exists, !isEmptyContainer(logitBias) { try cannot(.logitBias) }
         if modalities.exists, !isTextOnly(modalities) { try cannot(.modalities) }
         if audio.exists { try cannot(.audio) }
-        if verbosity.exists, !verbosity.contains("medium") { try cannot(.verbosity) }
+        if verbosity.exists, !verbosity.equals("medium") { try cannot(.verbosity) }
         if previousResponseID.exists, !previousResponseID.isEmpty { try cannot(.previousResponseID) }
         if prediction.exists { hint(.prediction) }
         if user.exists { hint(.user) }
@@ -17,19 +17,6 @@ extension Conversation {
         if store == true { hint(.store) }
         if promptCacheKey.exists { hint(.promptCacheKey) }
         if cache != .none { hint(.cacheControl) }
-    }
-
-    /// The name of the tool that a result belongs to: of the nearest call with this id before part `place`.
-    func toolName(of id: JSONBytes, before place: Int) -> JSONBytes {
-        if id.isEmpty { return JSONBytes() }
-        var at = place
-        // A call is a few parts away from its result. Looking no further keeps a request of many results without calls from costing their square.
-        let last = max(0, place - 4096)
-        while at > last {
-            at -= 1
-            if parts[at].kind == .toolCall, parts[at].id.equals(id) { return parts[at].name }
-        }
-        return JSONBytes()
     }
 
     /// One that says a name twice, or has more names than any dialect: refused.

@@ -158,9 +158,10 @@ public final class Conversation {
     public var extras: [Extra] = []
     /// More members without a word in the model than this make a request one that is refused (by whoever had it read).
     public static let extrasMax = 4096
-    /// Places in `parts` by the hash of a call's id, -1: free; made of `callTableParts` parts.
+    /// Places in `parts` by the hash of a call's id, -1: free; made of the first `callTableParts` parts.
     private var callTable: [Int32] = []
     private var callTableParts = -1
+    private var callCount = 0
 
     /// Names of what the writer left out, in the words of `source`.
     public private(set) var dropped: [JSONBytes] = []
@@ -258,33 +259,44 @@ public final class Conversation {
     }
 
     /// The name of the tool that the call with this id was for.
-    public func toolName(of id: JSONBytes) -> JSONBytes {
-        if callTableParts != parts.count { makeCallTable() }
-        if callTable.isEmpty { return JSONBytes() }
-        var place = Int(truncatingIfNeeded: Identifiers.hash(id)) & (callTable.count - 1)
-        while callTable[place] >= 0 {
-            let part = parts[Int(callTable[place])]
-            if part.id.equals(id) { return part.name }
-            place = (place + 1) & (callTable.count - 1)
+    public func toolName(of id: JSONBytes) -> JSONBytes { toolName(of: id, before: parts.count) }
+
+    /// The name of the tool that a result belongs to: of the last call with this id before part `place`, since some clients use an id again in each turn.
+    /// Writers ask in rising order, so all of a request's results cost one walk over its parts.
+    func toolName(of id: JSONBytes, before place: Int) -> JSONBytes {
+        if id.isEmpty { return JSONBytes() }
+        if callTableParts > place || callTableParts < 0 { emptyCallTable() }
+        while callTableParts < place {
+            if parts[callTableParts].kind == .toolCall { noteCall(callTableParts) }
+            callTableParts += 1
         }
-        return JSONBytes()
+        if callTable.isEmpty { return JSONBytes() }
+        let found = callTable[callPlace(of: id)]
+        return found < 0 ? JSONBytes() : parts[Int(found)].name
     }
 
-    /// A request may have as many results as calls, so looking through all parts for each would cost their square.
-    private func makeCallTable() {
-        callTableParts = parts.count
-        let calls = parts.reduce(0) { $0 + ($1.kind == .toolCall ? 1 : 0) }
-        callTable.removeAll(keepingCapacity: calls <= 1024)
-        if calls == 0 { return }
-        var size = 16
-        while size < calls * 2 { size *= 2 }
-        callTable.append(contentsOf: repeatElement(-1, count: size))
-        for at in parts.indices where parts[at].kind == .toolCall {
-            var place = Int(truncatingIfNeeded: Identifiers.hash(parts[at].id)) & (size - 1)
-            while callTable[place] >= 0, !parts[Int(callTable[place])].id.equals(parts[at].id) { place = (place + 1) & (size - 1) }
-            // The first of several calls with one id stays.
-            if callTable[place] < 0 { callTable[place] = Int32(truncatingIfNeeded: at) }
+    private func emptyCallTable() {
+        callTable.removeAll(keepingCapacity: callTable.count <= 1024)
+        callTableParts = 0
+        callCount = 0
+    }
+
+    /// Where this id stands in the table, or would.
+    private func callPlace(of id: JSONBytes) -> Int {
+        var place = Int(truncatingIfNeeded: Identifiers.hash(id)) & (callTable.count - 1)
+        while callTable[place] >= 0, !parts[Int(callTable[place])].id.equals(id) { place = (place + 1) & (callTable.count - 1) }
+        return place
+    }
+
+    private func noteCall(_ part: Int) {
+        if callTable.count < 2 * (callCount + 1) {
+            let calls = callTable.filter { $0 >= 0 }
+            callTable = Array(repeating: -1, count: max(16, callTable.count * 2))
+            for call in calls { callTable[callPlace(of: parts[Int(call)].id)] = call }
         }
+        let place = callPlace(of: parts[part].id)
+        if callTable[place] < 0 { callCount += 1 }
+        callTable[place] = Int32(truncatingIfNeeded: part)
     }
 
     /// All text of these parts as one, `separator` between them.

@@ -140,6 +140,10 @@ open class StreamReader {
     open func finish(into list: EventList) {}
 }
 
+/// Mistral's clients speak Chat Completions too, with three differences. Thoughts are parts of a list that is the content, which OpenAI's do not understand;
+/// calls come whole in a stream; embeddings have an id. `any` gets what the source had.
+public enum ChatClient: UInt8, Sendable { case any, openAI, mistral }
+
 /// What a writer (of a stream or a whole answer) needs to know besides the answer itself.
 public struct AnswerContext: Sendable {
     /// Two random words: ids are made of them.
@@ -155,6 +159,8 @@ public struct AnswerContext: Sendable {
     public var asArray: Bool
     /// Embeddings: base64 was asked for.
     public var asBase64 = false
+    /// Whose client speaks Chat Completions.
+    public var client = ChatClient.any
     /// The request was about one text, not a list (embedContent).
     public var isSingle = false
     public init(seed: (UInt64, UInt64), now: Int64, model: JSONBytes, includesUsage: Bool = false, wantsStream: Bool = false, asArray: Bool = false) {

@@ -142,7 +142,7 @@ extension GeminiRequestWriter {
     }
 
     private mutating func writeResult(_ at: Int, _ part: Part, into out: inout JSONWriter) throws(Refusal) {
-        let name = part.name.isEmpty ? conversation.toolName(of: part.id) : part.name
+        let name = part.name.isEmpty ? conversation.toolName(of: part.id, before: at) : part.name
         guard !name.isEmpty else {
             throw Refusal(JSONBytes(conversation.source.pieces.name(of: .messages)), "one is a tool's result whose call does not stand before it")
         }

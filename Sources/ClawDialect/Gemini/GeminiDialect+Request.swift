@@ -35,6 +35,9 @@ struct GeminiRequestReader {
     var pending: [Int32] = []
     /// Calls so far.
     var calls = 0
+    /// The last content was the model's, and was not the first of its turn.
+    private var wasModel = false
+    private var isInPieces = false
     /// More open calls than any model makes; older ones are forgotten.
     static let pendingMax = 4096
 
@@ -71,6 +74,7 @@ struct GeminiRequestReader {
         guard contents.exists else { throw Refusal("contents", "is required") }
         guard contents.isArray else { throw Refusal("contents", "must be an array") }
         for content in contents.elements { try readContent(content) }
+        joinPieces()
         guard contents.first.exists else { throw Refusal("contents", "must not be empty") }
         if tools.exists { try readTools(tools) }
         if toolConfig.exists { try readToolConfig(toolConfig) }
@@ -99,11 +103,44 @@ struct GeminiRequestReader {
         }
         let parts = GeminiKey.pick(content, "parts")
         guard !parts.exists || parts.isArray else { throw Refusal("contents[].parts", "must be an array") }
-        var current: Role?
+        // SDKs give a streamed answer back as it came, a content for each chunk: together they are one turn.
+        let goesOn = isModel && wasModel && conversation.messages.last?.role == .assistant
+        if goesOn { isInPieces = true } else { joinPieces() }
+        wasModel = isModel
+        var current: Role? = goesOn ? .assistant : nil
         for part in parts.elements { try readPart(part, isModel: isModel, &current) }
         // A content without parts is a turn in which nothing was said.
         if current == nil { try conversation.begin(isModel ? .assistant : .user) }
     }
+
+    /// Joins the texts of a turn that came in pieces, for who takes no text of white space only, or puts something between two.
+    private mutating func joinPieces() {
+        guard isInPieces, let turn = conversation.messages.indices.last else { return }
+        isInPieces = false
+        let range = conversation.messages[turn].parts
+        // Extras name parts by their place, so these must keep theirs; the last is of the last part that has any.
+        if let extra = conversation.extras.last, extra.scope == .part || extra.scope == .nested, range.contains(extra.index) { return }
+        var kept = range.lowerBound
+        var at = range.lowerBound
+        var waiting = pending.firstIndex { $0 >= Int32(truncatingIfNeeded: range.lowerBound) } ?? pending.count
+        while at < range.upperBound {
+            var part = conversation.parts[at]
+            var end = at + 1
+            if isPiece(part) { while end < range.upperBound, conversation.parts[end].kind == part.kind, isPiece(conversation.parts[end]) { end += 1 } }
+            if end - at > 1 { part.text = conversation.arena.joined(conversation.parts[at..<end].lazy.map(\.text)) }
+            if waiting < pending.count, pending[waiting] == Int32(truncatingIfNeeded: at) {
+                pending[waiting] = Int32(truncatingIfNeeded: kept)
+                waiting += 1
+            }
+            conversation.parts[kept] = part
+            kept += 1
+            at = end
+        }
+        conversation.parts.removeSubrange(kept...)
+        conversation.messages[turn].parts = range.lowerBound..<kept
+    }
+
+    private func isPiece(_ part: Part) -> Bool { (part.kind == .text || part.kind == .thinking) && part.signature.isEmpty }
 
     // MARK: tools
 

@@ -97,19 +97,10 @@ extension GeminiRequestReader {
         // Extras name parts by their place, so these must keep theirs.
         if let extra = conversation.extras.last, extra.scope == .part || extra.scope == .nested, extra.index >= start { return last }
         guard start < range.upperBound else { return last }
-        var length = last.count
-        for at in start..<range.upperBound { length += conversation.parts[at].text.count }
-        let place = conversation.arena.arena.take(max(1, length))
-        var count = 0
-        for at in start..<range.upperBound {
-            let text = conversation.parts[at].text
-            if let base = text.base { (place + count).update(from: base, count: text.count) }
-            count += text.count
-        }
-        if let base = last.base { (place + count).update(from: base, count: last.count) }
+        let whole = conversation.arena.joined((conversation.parts[start..<range.upperBound].lazy.map(\.text)) + CollectionOfOne(last))
         conversation.parts.removeSubrange(start...)
         conversation.messages[conversation.messages.count - 1].parts = range.lowerBound..<start
-        return JSONBytes(place, length)
+        return whole
     }
 
     private static func isData(_ key: JSONValue) -> Bool {

@@ -293,7 +293,7 @@ struct GeminiRequestWriter {
         if conversation.user.exists { conversation.hint(.user) }
         if conversation.metadata.exists { conversation.hint(.metadata) }
         if conversation.serviceTier.exists { conversation.hint(.serviceTier) }
-        if conversation.store != nil { conversation.hint(.store) }
+        if conversation.store == true { conversation.hint(.store) }
         if conversation.promptCacheKey.exists { conversation.hint(.promptCacheKey) }
         if conversation.cache != .none { conversation.hint(.cacheControl) }
     }

@@ -60,7 +60,8 @@ final class GeminiStreamWriter: StreamWriter {
             }
             guard !event.text.isEmpty else { return }
             beginPart(into: &out)
-            out.put(event.partKind == .text ? "\"text\":\"\"" : "\"text\":\"\",\"thought\":true")
+            // Others than Gemini sign their thoughts only.
+            out.put(event.partKind == .text && event.signatureOf == .gemini ? "\"text\":\"\"" : "\"text\":\"\",\"thought\":true")
             putSignature(event.text, event.signatureOf, isRedacted: false, into: &out)
             endPart(event, list, into: &out)
         case .redactedThinking:

@@ -46,7 +46,10 @@ extension OllamaDialect {
     public static func writeEmbedding(_ request: EmbeddingRequest, to target: Target, into out: inout JSONWriter) throws(Refusal) {
         let input = JSONBytes(request.source.pieces.name(of: .input))
         if request.isTokens { throw Refusal(input, "must be text for this upstream") }
-        if !request.task.isEmpty { try request.refuse(request.taskName, "this upstream knows no tasks") }
+        // Cohere's clients have to name one.
+        if !request.task.isEmpty {
+            if request.source == .cohere { request.note(request.taskName) } else { try request.refuse(request.taskName, "this upstream knows no tasks") }
+        }
         if !request.title.isEmpty { try request.refuse(JSONBytes("title"), "this upstream knows no titles") }
         if !request.user.isEmpty { request.note(JSONBytes("user")) }
         out.beginObject()

@@ -221,6 +221,9 @@ final class OllamaStreamWriter: StreamWriter {
         isOver = true
     }
 
+    /// Space before the next line's object.
+    override func ping(into out: inout JSONWriter) { if !isOver { out.put(" ") } }
+
     override func write(error: ProviderError, into out: inout JSONWriter) {
         if isOver { return }
         isOver = true

@@ -165,10 +165,12 @@ extension ChatDialect {
         }
         let details = message["reasoning_details"]
         let hasText = !part.text.isEmpty
-        for detail in details.elements {
-            if detail["signature"].isString, !detail["signature"].text.isEmpty { (part.signature, part.signatureOf) = split(detail["signature"].text) }
-            let text = detail["text"].isString ? detail["text"].text : detail["summary"].text
-            if !hasText, text.exists { part.text = part.text.isEmpty ? text : answer.arena.arena.joined(part.text, text) }
+        for detail in details.elements where detail["signature"].isString && !detail["signature"].text.isEmpty {
+            (part.signature, part.signatureOf) = split(detail["signature"].text)
+        }
+        if !hasText {
+            let text = answer.arena.joined(details.elements.lazy.map { $0["text"].isString ? $0["text"].text : $0["summary"].text })
+            if text.exists { part.text = text }
         }
         if !hasText, !part.text.isEmpty { part.name = JSONBytes("reasoning_details") }
         if !part.text.isEmpty || part.signature.exists { answer.add(part) }
@@ -265,27 +267,27 @@ extension ChatDialect {
         var isLegacyCall = false
         if isOwn {
             while let extra = messages.next(at, in: answer.extras) {
-                if extra.key.equals(listForm) { isList = true } else if extra.key.equals(legacyCallForm) { isLegacyCall = true } else { write(extra, into: &out) }
+                if extra.key.equals(listForm) { isList = context.client != .openAI } else if extra.key.equals(legacyCallForm) { isLegacyCall = true } else { write(extra, into: &out) }
             }
+            if context.client == .openAI { writeListedReasoning(answer, choice, into: &out) }
+        } else if context.client == .mistral, choice.parts.contains(where: { answer.parts[$0].kind == .thinking && !answer.parts[$0].text.isEmpty }) {
+            isList = true
         } else {
             writeReasoning(answer, choice, into: &out)
         }
-        var text = JSONBytes()
-        var refusal = JSONBytes()
+        let text = answer.arena.joined(choice.parts.lazy.map { answer.parts[$0].kind == .text ? answer.parts[$0].text : JSONBytes() })
+        let refusal = answer.arena.joined(choice.parts.lazy.map { answer.parts[$0].kind == .refusal ? answer.parts[$0].text : JSONBytes() })
         var isMuch = false
         for place in choice.parts {
             let part = answer.parts[place]
             switch part.kind {
-            case .text:
-                text = text.exists ? answer.arena.arena.joined(text, part.text) : part.text
-            case .refusal: refusal = refusal.exists ? answer.arena.arena.joined(refusal, part.text) : part.text
             case .audio:
                 isMuch = true
                 if isOwn, part.json.exists { out.member("audio", raw: part.json) } else { writeAudio(part, context, answer, into: &out) }
             case .toolCall: isMuch = true
             case .thinking where isOwn && !part.json.exists && !part.text.isEmpty && !part.name.equals("reasoning_details"):
                 out.member(part.name.equals("reasoning") ? "reasoning" : "reasoning_content", part.text)
-            case .image, .video, .document, .toolResult, .thinking, .redactedThinking, .opaque: break
+            case .text, .refusal, .image, .video, .document, .toolResult, .thinking, .redactedThinking, .opaque: break
             }
         }
         if isList {
@@ -310,13 +312,39 @@ extension ChatDialect {
             if part.json.exists, part.kind == .text || part.kind == .thinking || part.kind == .opaque {
                 out.value(part.json)
             } else if part.kind == .text {
-                out.beginObject()
-                out.member("type", "text")
-                out.member("text", part.text)
-                out.endObject()
+                writeText(part.text, into: &out)
+            } else if part.kind == .thinking, !part.text.isEmpty {
+                writeThinking(part.text, into: &out)
             }
         }
         out.endArray()
+    }
+
+    private static func writeText(_ text: JSONBytes, into out: inout JSONWriter) {
+        out.beginObject()
+        out.member("type", "text")
+        out.member("text", text)
+        out.endObject()
+    }
+
+    /// A thought as a part of a list.
+    static func writeThinking(_ text: JSONBytes, into out: inout JSONWriter) {
+        out.beginObject()
+        out.member("type", "thinking")
+        out.key("thinking")
+        out.beginArray()
+        writeText(text, into: &out)
+        out.endArray()
+        out.endObject()
+    }
+
+    /// Thoughts that stood in a list, for a client that knows no lists.
+    private static func writeListedReasoning(_ answer: Answer, _ choice: Choice, into out: inout JSONWriter) {
+        var text = JSONBytes()
+        for place in choice.parts where answer.parts[place].kind == .thinking && answer.parts[place].json.exists && !answer.parts[place].text.isEmpty {
+            text = text.exists ? answer.arena.arena.joined(text, answer.parts[place].text) : answer.parts[place].text
+        }
+        out.member(ifPresent: "reasoning_content", text)
     }
 
     private static func writeAudio(_ part: Part, _ context: AnswerContext, _ answer: Answer, into out: inout JSONWriter) {
@@ -331,11 +359,12 @@ extension ChatDialect {
 
     /// Thoughts of another dialect's answer: the text in the member that most clients read, proofs beside it.
     private static func writeReasoning(_ answer: Answer, _ choice: Choice, into out: inout JSONWriter) {
-        var text = JSONBytes()
+        let text = answer.arena.joined(choice.parts.lazy.map { at in
+            answer.parts[at].kind == .thinking && !answer.parts[at].text.isEmpty ? answer.parts[at].text : JSONBytes()
+        })
         var proofs = 0
         for place in choice.parts {
             let part = answer.parts[place]
-            if part.kind == .thinking, !part.text.isEmpty { text = text.exists ? answer.arena.arena.joined(text, part.text) : part.text }
             if part.kind == .redactedThinking || (part.kind == .thinking && !part.signature.isEmpty) { proofs += 1 }
         }
         out.member(ifPresent: "reasoning_content", text)

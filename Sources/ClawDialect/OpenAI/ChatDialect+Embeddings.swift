@@ -65,7 +65,7 @@ extension ChatDialect {
         if request.isTokens, quirks.embedsFloatsOnly || quirks.joinsTexts { throw Refusal("input", "this upstream takes text, no token ids") }
         // A title belongs to Gemini's kind of task, and so does the task.
         if !request.title.isEmpty { request.note(JSONBytes("title")) }
-        if !request.task.isEmpty { request.note(JSONBytes("task_type")) }
+        if !request.task.isEmpty { request.note(request.taskName) }
         out.beginObject()
         out.member("model", target.model)
         out.key("input")
@@ -126,6 +126,7 @@ extension ChatDialect {
 
     public static func writeEmbeddingAnswer(_ answer: EmbeddingAnswer, _ context: AnswerContext, into out: inout JSONWriter) {
         out.beginObject()
+        if context.client == .mistral { out.member("id", answer.id.isEmpty ? Identifiers.make("embd-", seed: context.seed, &answer.arena.arena) : answer.id) }
         out.member("object", "list")
         out.key("data")
         out.beginArray()

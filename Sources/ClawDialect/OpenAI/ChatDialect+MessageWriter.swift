@@ -66,7 +66,7 @@ struct ChatMessageWriter {
                 forms.isList = true
             } else if extra.key.equals(ChatDialect.legacyCallForm) {
                 forms.isLegacyCall = true
-            } else {
+            } else if !extra.isQuiet || !extra.key.equals("prefix") || quirks.takesPrefix {
                 ChatDialect.write(extra, into: &out)
             }
         }
@@ -90,7 +90,7 @@ struct ChatMessageWriter {
         } else if extra.key.equals("reasoning") || extra.key.equals("reasoning_content") {
             if quirks.wantsReasoningBack { ChatDialect.write(extra, into: &out) }
         } else if quirks.hasNoHints {
-            conversation.note(extra.key)
+            if !extra.isQuiet { conversation.note(extra.key) }
         } else {
             ChatDialect.write(extra, into: &out)
         }
@@ -300,7 +300,15 @@ struct ChatMessageWriter {
             return
         }
         if !hasTexts {
-            if !isList { out.null("content") }
+            // A turn of thoughts alone, which this server does not take back, is a turn without words and not one without content.
+            let isThoughts = !message.parts.isEmpty && message.parts.allSatisfy {
+                conversation.parts[$0].kind == .thinking || conversation.parts[$0].kind == .redactedThinking
+            }
+            if isThoughts, !hasCalls, !quirks.wantsReasoningBack, !quirks.takesReasoningDetails {
+                out.member("content", "")
+            } else if !isList {
+                out.null("content")
+            }
             return
         }
         // A refusal beside the content is a member; in a list it is a part, which has its own value.
@@ -329,11 +337,11 @@ struct ChatMessageWriter {
             for place in message.parts where conversation.parts[place].kind == .redactedThinking { conversation.hint(.thinking) }
             return message.parts.contains { conversation.parts[$0].kind == .thinking }
         }
-        var text = JSONBytes()
+        let parts = conversation.parts
+        let text = conversation.arena.joined(message.parts.lazy.map { parts[$0].kind == .thinking && !parts[$0].text.isEmpty ? parts[$0].text : JSONBytes() })
         var hasProof = false
         for place in message.parts {
-            let part = conversation.parts[place]
-            if part.kind == .thinking, !part.text.isEmpty { text = text.exists ? conversation.arena.arena.joined(text, part.text) : part.text }
+            let part = parts[place]
             if part.signatureOf == .chat, part.signature.exists || part.kind == .redactedThinking { hasProof = true }
         }
         if quirks.wantsReasoningBack || quirks.takesReasoningDetails {

@@ -190,9 +190,8 @@ extension ChatDialect {
         if item["thinking"].isString {
             part.text = item["thinking"].text
         } else {
-            for piece in item["thinking"].elements where piece["text"].isString {
-                part.text = part.text.isEmpty ? piece["text"].text : arena.arena.joined(part.text, piece["text"].text)
-            }
+            let text = arena.joined(item["thinking"].elements.lazy.map { $0["text"].text })
+            if text.exists { part.text = text }
         }
         if item["signature"].isString, !item["signature"].text.isEmpty {
             (part.signature, part.signatureOf) = split(item["signature"].text)
@@ -253,10 +252,13 @@ extension ChatDialect {
                 try conversation.add(part)
                 markForm(legacyCallForm, at, conversation)
             } else if key.equals("prefix") {
-                conversation.extra(.message, at, member)
+                // Mistral's SDK says that it is false.
+                conversation.extras.append(Extra(.message, at, key: key, value: member.value.raw, isQuiet: member.value.bool == false))
             } else {
                 if key.equals("cache_control"), member.value.isObject {
                     readRest(member, at, into: conversation)
+                } else if key.equals("annotations"), member.value.isArray, !member.value.first.exists {
+                    conversation.extras.append(Extra(.nested, hintIndex(ofMessage: at), key: key, value: member.value.raw, isQuiet: true))
                 } else {
                     conversation.extra(.nested, hintIndex(ofMessage: at), member)
                 }
@@ -274,13 +276,11 @@ extension ChatDialect {
         if !item["reasoning_content"].isString, item["reasoning"].isString { part.name = JSONBytes("reasoning") }
         let details = item["reasoning_details"]
         if details.isArray {
-            conversation.extra(.nested, hintIndex(ofMessage: at), (key: item.key("reasoning_details"), value: details))
-            let hasText = !part.text.isEmpty
-            for detail in details.elements {
-                if detail["signature"].isString, !detail["signature"].text.isEmpty { (part.signature, part.signatureOf) = split(detail["signature"].text) }
-                if !hasText, detail["text"].isString {
-                    part.text = part.text.isEmpty ? detail["text"].text : conversation.arena.arena.joined(part.text, detail["text"].text)
-                }
+            // What it says goes on as the parts that are made of it, so nobody misses it.
+            conversation.extras.append(Extra(.nested, hintIndex(ofMessage: at), key: item.key("reasoning_details").text, value: details.raw, isQuiet: true))
+            if part.text.isEmpty { part.text = conversation.arena.joined(details.elements.lazy.map { $0["text"].text }) }
+            for detail in details.elements where detail["signature"].isString && !detail["signature"].text.isEmpty {
+                (part.signature, part.signatureOf) = split(detail["signature"].text)
             }
         }
         if !part.text.isEmpty || part.signature.exists { try conversation.add(part) }

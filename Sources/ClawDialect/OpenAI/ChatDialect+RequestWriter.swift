@@ -117,7 +117,7 @@ extension ChatDialect {
         if conversation.serviceTier.exists {
             if quirks.supports(.serviceTier), speaksOpenAI { out.member("service_tier", conversation.serviceTier) } else { conversation.hint(.serviceTier) }
         }
-        if let store = conversation.store { if quirks.supports(.store) { out.member("store", store) } else { conversation.hint(.store) } }
+        if let store = conversation.store { if quirks.supports(.store) { out.member("store", store) } else if store { conversation.hint(.store) } }
         if conversation.promptCacheKey.exists {
             if quirks.supports(.promptCacheKey) { out.member("prompt_cache_key", conversation.promptCacheKey) } else { conversation.hint(.promptCacheKey) }
         }
@@ -133,7 +133,9 @@ extension ChatDialect {
         let hasOptions = isOwn && form(of: "stream_options", conversation) != nil
         guard asks || hasOptions else { return }
         if target.quirks.hasNoStreamOptions {
-            if hasOptions { conversation.note(JSONBytes("stream_options")) }
+            // Who has no such options states the usage in any case.
+            let hasMore = conversation.extras.contains { $0.scope == .nested && $0.index == streamOptionsIndex }
+            if hasOptions, hasMore { conversation.note(JSONBytes("stream_options")) }
             return
         }
         out.key("stream_options")

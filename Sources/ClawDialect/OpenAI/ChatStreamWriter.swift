@@ -12,7 +12,21 @@ final class ChatStreamWriter: StreamWriter {
         var isCustom: Bool
         var hasArguments: Bool
     }
+    /// A call that waits until it is whole.
+    private final class WaitingCall {
+        let choice: Int32
+        let index: Int32
+        var id = JSONWriter(limit: 1 << 12)
+        var name = JSONWriter(limit: 1 << 12)
+        var arguments = JSONWriter(limit: ChatStreamWriter.waitingBytesMax)
+        init(choice: Int32, index: Int32) {
+            self.choice = choice
+            self.index = index
+        }
+    }
     private static let callsMax = 1024
+    /// Of all calls that wait, together.
+    private static let waitingBytesMax = 4 << 20
     /// Usage objects of the source and what stood beside them; more is dropped, as no provider has so much.
     private static let keptMax = 1 << 14
 
@@ -27,6 +41,9 @@ final class ChatStreamWriter: StreamWriter {
     private var opened: UInt128 = 0
     private var finished: UInt128 = 0
     private var calls: [Call] = []
+    /// Of a client that takes whole calls only.
+    private var waiting: [WaitingCall] = []
+    private var waitingBytes = 0
     private var hasEnded = false
     private var detailIndex: Int64 = 0
 
@@ -58,7 +75,7 @@ final class ChatStreamWriter: StreamWriter {
         case .error: if let error = event.error { write(error: error, into: &out) }
         case .end: writeEnd(into: &out)
         // A citation in another dialect's words has no place here; one of Mistral's goes back into its list.
-        case .citation: if list.keepsExtras, !isLegacy { writeInList(event, list, into: &out) }
+        case .citation: if list.keepsExtras, !isLegacy, context.client != .openAI { writeInList(event, list, into: &out) }
         case .partStart, .partEnd, .callEnd, .refusalDelta: break
         }
     }
@@ -198,8 +215,15 @@ final class ChatStreamWriter: StreamWriter {
 
     private func writeThought(_ event: StreamEvent, _ list: EventList, into out: inout JSONWriter) {
         if isLegacy || (event.text.isEmpty && event.extras.isEmpty && !(list.keepsExtras && event.json.exists)) { return }
-        if list.keepsExtras, event.json.exists { return writeInList(event, list, into: &out) }
+        if list.keepsExtras, event.json.exists, context.client != .openAI { return writeInList(event, list, into: &out) }
         beginDelta(event, list, into: &out)
+        if !list.keepsExtras, context.client == .mistral {
+            out.key("content")
+            out.beginArray()
+            ChatDialect.writeThinking(event.text, into: &out)
+            out.endArray()
+            return endDelta(event, list, into: &out)
+        }
         // Text that stood in the details alone goes back with them.
         if !event.text.isEmpty, !(list.keepsExtras && event.name.equals("reasoning_details")) {
             out.member(list.keepsExtras && event.name.equals("reasoning") ? "reasoning" : "reasoning_content", event.text)
@@ -280,6 +304,13 @@ final class ChatStreamWriter: StreamWriter {
         if isLegacy { return }
         guard calls.count < Self.callsMax else { return overflow(into: &out) }
         calls.append(Call(choice: event.choice, index: event.index, isCustom: event.isCustom, hasArguments: false))
+        let ordinal = Int(event.choice) * Self.callsMax + Int(event.index)
+        if context.client == .mistral {
+            let call = WaitingCall(choice: event.choice, index: event.index)
+            call.id.put(event.id.isEmpty ? Identifiers.make("call_", seed: context.seed, ordinal: ordinal, &list.arena.arena) : event.id)
+            call.name.put(event.name)
+            return waiting.append(call)
+        }
         beginDelta(event, list, into: &out)
         if list.keepsExtras, event.number == 1 {
             out.key("function_call")
@@ -290,7 +321,6 @@ final class ChatStreamWriter: StreamWriter {
             return endDelta(event, list, into: &out)
         }
         beginCall(event.index, into: &out)
-        let ordinal = Int(event.choice) * Self.callsMax + Int(event.index)
         out.member("id", event.id.isEmpty ? Identifiers.make("call_", seed: context.seed, ordinal: ordinal, &list.arena.arena) : event.id)
         out.member("type", event.isCustom ? "custom" : "function")
         out.key(event.isCustom ? "custom" : "function")
@@ -301,6 +331,14 @@ final class ChatStreamWriter: StreamWriter {
         if !event.text.isEmpty { ChatDialect.writeProof(Signatures.outward(event.text, of: event.signatureOf, in: .chat, &list.arena.arena), into: &out) }
         endCall(into: &out)
         endDelta(event, list, into: &out)
+    }
+
+    private func tooLong(into out: inout JSONWriter) {
+        var error = ProviderError(status: 502, problem: .serverError)
+        error.message = JSONBytes("the upstream's tool calls are longer than 4 MiB")
+        error.code = JSONBytes("upstream_malformed_answer")
+        waiting.removeAll()
+        write(error: error, into: &out)
     }
 
     private func overflow(into out: inout JSONWriter) {
@@ -315,6 +353,14 @@ final class ChatStreamWriter: StreamWriter {
         let place = place(event)
         if let place, !event.text.isEmpty || event.json.exists { calls[place].hasArguments = true }
         let isCustom = place.map { calls[$0].isCustom } ?? event.isCustom
+        if context.client == .mistral {
+            guard let call = waiting.last(where: { $0.index == event.index && $0.choice == event.choice }) else { return }
+            let before = call.arguments.count
+            if event.json.exists { call.arguments.put(escaping: event.json.raw) } else { call.arguments.put(event.text) }
+            waitingBytes += call.arguments.count - before
+            if call.arguments.isOverflown || waitingBytes > Self.waitingBytesMax { tooLong(into: &out) }
+            return
+        }
         beginDelta(event, list, into: &out)
         let isFunctionCall = list.keepsExtras && event.number == 1
         if isFunctionCall {
@@ -346,6 +392,7 @@ final class ChatStreamWriter: StreamWriter {
         finished |= bit
         let hasCalls = calls.contains { $0.choice == event.choice }
         if hasCalls { completeCalls(event, list, into: &out) }
+        if hasEnded { return }
         let word = list.keepsExtras && event.name.exists ? event.name : JSONBytes(ChatDialect.word(of: event.finish, hasCalls: hasCalls))
         if isLegacy {
             // Of OpenAI's five words the old endpoint has three.
@@ -365,6 +412,33 @@ final class ChatStreamWriter: StreamWriter {
             rest.text = JSONBytes("{}")
             writeArguments(rest, list, into: &out)
         }
+        writeWaiting(event, list, into: &out)
+    }
+
+    private func writeWaiting(_ event: StreamEvent, _ list: EventList, into out: inout JSONWriter) {
+        let whole = waiting.filter { $0.choice == event.choice }
+        if whole.isEmpty { return }
+        waiting.removeAll { $0.choice == event.choice }
+        if whole.contains(where: { $0.name.isOverflown || $0.id.isOverflown }) { return tooLong(into: &out) }
+        var about = StreamEvent(.callStart)
+        about.choice = event.choice
+        beginDelta(about, list, into: &out)
+        out.key("tool_calls")
+        out.beginArray()
+        for call in whole {
+            out.beginObject()
+            out.member("index", Int64(call.index))
+            out.member("id", JSONBytes(call.id.bytes))
+            out.member("type", "function")
+            out.key("function")
+            out.beginObject()
+            out.member("name", JSONBytes(call.name.bytes))
+            out.member("arguments", JSONBytes(call.arguments.bytes))
+            out.endObject()
+            out.endObject()
+        }
+        out.endArray()
+        endDelta(about, list, into: &out)
     }
 
     private func keep(_ event: StreamEvent, _ list: EventList) {

@@ -138,11 +138,10 @@ public enum CompletionsDialect: DialectPieces {
         for at in answer.choices.indices {
             let choice = answer.choices[at]
             out.beginObject()
-            var text = JSONBytes("")
-            for place in choice.parts where answer.parts[place].kind == .text || answer.parts[place].kind == .refusal {
-                text = text.isEmpty ? answer.parts[place].text : answer.arena.arena.joined(text, answer.parts[place].text)
-            }
-            out.member("text", text)
+            out.key("text")
+            JSONPieces.beginString(&out)
+            for place in choice.parts where answer.parts[place].kind == .text || answer.parts[place].kind == .refusal { out.put(answer.parts[place].text) }
+            JSONPieces.endString(&out)
             out.member("index", choice.index)
             if choice.logprobs.exists, isOwn { out.member("logprobs", raw: choice.logprobs) } else { out.null("logprobs") }
             if isOwn {

@@ -14,7 +14,7 @@ extension ResponsesDialect {
                 rest = rest.dropFirst()
             }
             // Only a prompt, an earlier response or a stored conversation is named: there was no input.
-            if rest.isEmpty { return false }
+            if rest.isEmpty, namesItsPrompt(conversation) { return false }
             if rest.count == 1, let one = rest.first, one.parts.count == 1, conversation.parts[one.parts.lowerBound].form & ItemForm.input != 0 {
                 out.member("input", conversation.parts[one.parts.lowerBound].text)
                 return false
@@ -25,6 +25,10 @@ extension ResponsesDialect {
         for message in rest { try items.write(message, into: &out) }
         out.endArray()
         return items.hasSecrets
+    }
+
+    private static func namesItsPrompt(_ conversation: Conversation) -> Bool {
+        !conversation.previousResponseID.isEmpty || conversation.extras.contains { $0.scope == .root && ($0.key.equals("prompt") || $0.key.equals("conversation")) }
     }
 }
 

@@ -157,8 +157,7 @@ extension ResponsesDialect {
             if inner.key.equals("format"), inner.value.kind != .null {
                 try readFormat(inner.value, into: conversation)
             } else if inner.key.equals("verbosity"), inner.value.kind != .null {
-                _ = try string(inner.value, "text.verbosity")
-                conversation.verbosity = inner.value.raw
+                conversation.verbosity = try string(inner.value, "text.verbosity")
             } else {
                 nest(Nest.text, inner, in: conversation)
             }

@@ -103,7 +103,9 @@ extension ResponsesDialect {
         var effort = reasoning.effort
         if effort == .unset, let budget = reasoning.budget, budget >= 0 { effort = Reasoning.Effort(budget: budget) }
         var summary = reasoning.summary
-        if !summary.exists, reasoning.includesThoughts == true, reasoning.isEnabled != false, effort != .none { summary = JSONBytes("auto") }
+        // Where these are asked to think, they show it.
+        let shows = [.messages, .ollama, .ollamaGenerate].contains(conversation.source) && reasoning.isSet
+        if !summary.exists, reasoning.includesThoughts ?? shows, reasoning.isEnabled != false, effort != .none { summary = JSONBytes("auto") }
         let isOwn = conversation.source == .responses
         let hasMore = isOwn && conversation.extras.contains { $0.scope == .nested && $0.index == Nest.reasoning.index }
         // Thinking that is switched off as such is the default elsewhere; models that cannot think take no word about it here.
@@ -144,8 +146,7 @@ extension ResponsesDialect {
             out.endObject()
         }
         if hasVerbosity {
-            out.key("verbosity")
-            if conversation.verbosity.begins(with: "\"") { out.value(conversation.verbosity) } else { out.string(conversation.verbosity) }
+            out.member("verbosity", conversation.verbosity)
         }
         writeNest(Nest.text, conversation, into: &out)
         out.endObject()

@@ -9,27 +9,37 @@ public enum Redaction {
         "sk-", "AIza", "gsk_", "xai-", "AKIA", "ASIA", "hf_", "nvapi-", "pplx-", "csk-", "tgp_", "rk-", "eyJ", "oc_", "ya29.", "ABSK",
     ]
 
-    /// `text` itself where there is nothing to take out.
-    public static func clean(_ text: JSONBytes, _ arena: inout JSONArena) -> JSONBytes {
-        guard isDoubtful(text) else { return text }
-        let place = arena.take(text.count * 2 + 16)
+    /// Shorter ones would be found in any prose.
+    private static let keyBytesMin = 8
+
+    /// Most bytes that `count` bytes become: the shortest URL, `ws://a`, is shorter than what is written for it.
+    public static func lengthMax(_ count: Int) -> Int { count * 3 + 16 }
+
+    /// `text` itself where there is nothing to take out. `key`: the one that the upstream was shown, whatever it looks like.
+    public static func clean(_ text: JSONBytes, _ arena: inout JSONArena, key: JSONBytes = JSONBytes()) -> JSONBytes {
+        guard isDoubtful(text) || (key.count >= keyBytesMin && text.contains(key)) else { return text }
+        let place = arena.take(lengthMax(text.count))
         var count = 0
         var at = 0
         var changed = false
+        // A key begins where no word is under way; the letter of an escape is none of a word's.
+        var isStart = true
         while at < text.count {
-            if let (length, substitute) = secret(text, at) {
-                let words = substitute
-                for byte in 0..<words.utf8CodeUnitCount where count < text.count * 2 + 16 {
-                    place[count] = words.utf8Start[byte]
-                    count += 1
-                }
+            if let (length, words) = secret(text.dropFirst(at), key, isStart: isStart) {
+                (place + count).update(from: words.utf8Start, count: words.utf8CodeUnitCount)
+                count += words.utf8CodeUnitCount
                 at += length
                 changed = true
+                isStart = false
                 continue
             }
-            place[count] = text[at]
-            count += 1
-            at += 1
+            let length = escapeLength(text, at)
+            for _ in 0..<max(1, length) {
+                place[count] = text[at]
+                count += 1
+                at += 1
+            }
+            isStart = length > 0 || !isKeyByte(text[at - 1])
         }
         return changed ? JSONBytes(place, count) : text
     }
@@ -37,28 +47,43 @@ public enum Redaction {
     /// Could there be anything?
     private static func isDoubtful(_ text: JSONBytes) -> Bool {
         for mark in marks where text.contains(mark) { return true }
-        return text.contains("://") || text.contains("earer ")
+        return text.contains("://") || text.contains(":\\/\\/") || text.contains("earer ")
     }
 
-    private static func secret(_ text: JSONBytes, _ at: Int) -> (length: Int, substitute: StaticString)? {
-        // A key begins where no word is under way.
-        let isStart = at == 0 || !isKeyByte(text[at - 1])
-        if isStart {
-            let rest = text.dropFirst(at)
-            for mark in marks where rest.begins(with: mark) {
-                var length = mark.utf8CodeUnitCount
-                while length < rest.count, isKeyByte(rest[length]) { length += 1 }
-                // "sk-" alone, or as part of prose, is no key.
-                if length - mark.utf8CodeUnitCount >= 8 { return (length, "***") }
-            }
-            if rest.begins(with: "http://") || rest.begins(with: "https://") || rest.begins(with: "ws://") || rest.begins(with: "wss://") {
-                return url(rest)
-            }
-            if rest.begins(with: "Bearer ") || rest.begins(with: "bearer ") {
-                var length = 7
-                while length < rest.count, isKeyByte(rest[length]) { length += 1 }
-                if length >= 7 + 12 { return (length, "Bearer ***") }
-            }
+    /// Overwrites a key in place, where a text can change neither its length nor its place.
+    public static func mask(_ key: JSONBytes, in text: UnsafeMutableRawBufferPointer) {
+        guard key.count >= keyBytesMin else { return }
+        var rest = UnsafeMutableRawBufferPointer(rebasing: text[...])
+        while let at = JSONBytes(UnsafeRawBufferPointer(rest)).firstIndex(of: key) {
+            for place in at..<at + key.count { rest[place] = 0x2A }
+            rest = UnsafeMutableRawBufferPointer(rebasing: rest[(at + key.count)...])
+        }
+    }
+
+    /// Bytes of the escape sequence that begins here; 0: none does.
+    private static func escapeLength(_ text: JSONBytes, _ at: Int) -> Int {
+        guard text[at] == 0x5C, at + 1 < text.count else { return 0 }
+        switch text[at + 1] {
+        case 0x22, 0x2F, 0x5C, 0x62, 0x66, 0x6E, 0x72, 0x74: return 2
+        case 0x75: return min(6, text.count - at)
+        default: return 0
+        }
+    }
+
+    private static func secret(_ rest: JSONBytes, _ key: JSONBytes, isStart: Bool) -> (length: Int, substitute: StaticString)? {
+        if key.count >= keyBytesMin, rest.count >= key.count, rest.prefix(key.count).equals(key) { return (key.count, "***") }
+        if !isStart { return nil }
+        for mark in marks where rest.begins(with: mark) {
+            var length = mark.utf8CodeUnitCount
+            while length < rest.count, isKeyByte(rest[length]) { length += 1 }
+            // "sk-" alone, or as part of prose, is no key.
+            if length - mark.utf8CodeUnitCount >= 8 { return (length, "***") }
+        }
+        if rest.begins(with: "http:") || rest.begins(with: "https:") || rest.begins(with: "ws:") || rest.begins(with: "wss:") { return url(rest) }
+        if rest.begins(with: "Bearer ") || rest.begins(with: "bearer ") {
+            var length = 7
+            while length < rest.count, isKeyByte(rest[length]) { length += 1 }
+            if length >= 7 + 12 { return (length, "Bearer ***") }
         }
         return nil
     }
@@ -68,20 +93,24 @@ public enum Redaction {
     }
 
     private static func url(_ text: JSONBytes) -> (length: Int, substitute: StaticString)? {
-        var end = 0
-        while end < text.count {
-            let byte = text[end]
-            if byte <= 0x20 || byte == 0x22 || byte == 0x5C || byte == 0x27 || byte == 0x3C || byte == 0x3E || byte == 0x29 || byte == 0x2C { break }
-            end += 1
+        var start = (text.firstIndex(of: 0x3A) ?? 0) + 1
+        // Some write a slash with a backslash before it.
+        for _ in 0..<2 {
+            if start < text.count, text[start] == 0x5C { start += 1 }
+            guard start < text.count, text[start] == 0x2F else { return nil }
+            start += 1
         }
-        var start = 0
-        while start < end, text[start] != 0x2F { start += 1 }
-        start += 2
         var stop = start
-        while stop < end, text[stop] != 0x2F, text[stop] != 0x3F, text[stop] != 0x23 { stop += 1 }
-        guard start < stop else { return nil }
-        let authority = text.prefix(stop).dropFirst(start)
-        return isInternal(authority) ? (end, "[internal URL]") : nil
+        while stop < text.count, !endsURL(text, stop), text[stop] != 0x2F, text[stop] != 0x3F, text[stop] != 0x23, text[stop] != 0x5C { stop += 1 }
+        guard start < stop, isInternal(text.prefix(stop).dropFirst(start)) else { return nil }
+        while stop < text.count, !endsURL(text, stop) { stop += 1 }
+        return (stop, "[internal URL]")
+    }
+
+    private static func endsURL(_ text: JSONBytes, _ at: Int) -> Bool {
+        let byte = text[at]
+        if byte == 0x5C { return at + 1 >= text.count || text[at + 1] != 0x2F }
+        return byte <= 0x20 || byte == 0x22 || byte == 0x27 || byte == 0x3C || byte == 0x3E || byte == 0x29 || byte == 0x2C
     }
 
     /// An address of a private, loopback or link-local network, a name without a dot, or one of the suffixes that never resolve in public.

@@ -123,27 +123,40 @@ public struct AdminClient {
                 throw unreachable(errno: errno)
             }
             received += piece[..<count]
+            if isWhole(received) { return received }
             if received.count > Self.answerBytesMax { throw unreachable("the answer has more than \(Self.answerBytesMax) bytes") }
         }
     }
 
     // MARK: answer
 
+    /// Has everything come that the answer's length says? Not every server ends the connection because it was asked to.
+    private func isWhole(_ bytes: [UInt8]) -> Bool {
+        guard let end = Self.endOfHead(bytes) else { return false }
+        return Self.length(String(decoding: bytes[..<end], as: UTF8.self).split(separator: "\r\n")).map { bytes.count >= end + 4 + $0 } ?? false
+    }
+
+    private static func endOfHead(_ bytes: [UInt8]) -> Int? {
+        bytes.count < 4 ? nil : (0...bytes.count - 4).first { bytes[$0] == 13 && bytes[$0 + 1] == 10 && bytes[$0 + 2] == 13 && bytes[$0 + 3] == 10 }
+    }
+
+    private static func length(_ lines: [Substring]) -> Int? {
+        for line in lines.dropFirst() {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            if parts.count == 2, parts[0].lowercased() == "content-length" { return Int(parts[1].filter { $0 != " " }) }
+        }
+        return nil
+    }
+
     /// The listener ends the connection behind its answer and always states a length; anything else is not it.
     private func parse(_ bytes: [UInt8]) throws -> (status: Int, body: String) {
-        let ending: [UInt8] = [13, 10, 13, 10]
-        var end = 0
-        while end + 4 <= bytes.count, !bytes[end..<end + 4].elementsEqual(ending) { end += 1 }
+        let end = Self.endOfHead(bytes) ?? bytes.count
         let lines = String(decoding: bytes[..<end], as: UTF8.self).split(separator: "\r\n")
         let words = lines.first?.split(separator: " ") ?? []
         guard end + 4 <= bytes.count, words.count >= 2, words[0].hasPrefix("HTTP/1."), let status = Int(words[1]) else {
             throw unreachable(bytes.isEmpty ? "it closed the connection without an answer" : "what answers there does not speak HTTP")
         }
-        for line in lines.dropFirst() {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            guard parts.count == 2, parts[0].lowercased() == "content-length" else { continue }
-            guard Int(parts[1].filter { $0 != " " }) == bytes.count - end - 4 else { throw unreachable("its answer broke off") }
-        }
+        if let length = Self.length(lines), length != bytes.count - end - 4 { throw unreachable("its answer broke off") }
         var body = bytes[(end + 4)...]
         if body.last == 0x0a { body = body.dropLast() }
         return (status, String(decoding: body, as: UTF8.self))

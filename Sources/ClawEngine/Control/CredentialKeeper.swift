@@ -27,7 +27,7 @@ final class CredentialKeeper: @unchecked Sendable {
 
     /// Begins to look, if there is a signer; called whenever there may be a new one. What is at hand without asking anybody is there when this returns.
     func start() -> String? {
-        guard !registry.names().signers.isEmpty else { return nil }
+        guard !registry.signers().isEmpty else { return nil }
         look(asksEndpoints: false)
         return thread.withLock { thread in
             guard thread == 0 else {
@@ -61,9 +61,8 @@ final class CredentialKeeper: @unchecked Sendable {
     }
 
     private func look(asksEndpoints: Bool) {
-        for (name, signer) in registry.names().signers {
+        for (name, signer) in registry.signers() {
             guard let news = signer.refresh(now: claw_monotonic_ns(), wall: Int64(claw_realtime_ns() / 1_000_000_000), asksEndpoints: asksEndpoints) else { continue }
-            // Before anybody was asked a failure is none.
             if asksEndpoints { events(signer.problem == nil ? .info : .error, "upstreams.\(name).aws: \(news)") }
         }
     }

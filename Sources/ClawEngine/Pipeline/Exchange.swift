@@ -117,6 +117,9 @@ struct Exchange: ~Copyable {
     var savedFieldsLength = 0
     /// A plain answer that passes as it is and is read when it is whole.
     var collectsCopy = false
+    /// What was written for the client and is too large for buffers: blocks of the body store, each with its `WrittenBlock` in front. They go when
+    /// the output is empty.
+    var writtenBlocks: UnsafeMutablePointer<WrittenBlock>?
     /// Why no candidate so far could express the request; `field` in front of NUL-free text, owned.
     var refusal400: UnsafeMutablePointer<UInt8>?
     var refusalFieldLength = 0

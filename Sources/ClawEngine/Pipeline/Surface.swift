@@ -15,6 +15,8 @@ extension Exchange {
         case geminiGenerate, geminiStream, geminiEmbed, geminiEmbedBatch, geminiCount, geminiModels
         // Ollama
         case ollamaChat, ollamaGenerate, ollamaEmbed, ollamaTags
+        // Cohere
+        case cohereChat, cohereEmbed
 
         /// The dialect of the client, where it is one that can be translated.
         var dialect: DialectID? {
@@ -27,6 +29,7 @@ extension Exchange {
             case .geminiGenerate, .geminiStream, .geminiEmbed, .geminiEmbedBatch, .geminiCount: .gemini
             case .ollamaChat, .ollamaEmbed: .ollama
             case .ollamaGenerate: .ollamaGenerate
+            case .cohereChat, .cohereEmbed: .cohere
             }
         }
 
@@ -37,13 +40,14 @@ extension Exchange {
             case .messages, .countTokens: .messages
             case .geminiGenerate, .geminiStream, .geminiEmbed, .geminiEmbedBatch, .geminiCount, .geminiModels: .gemini
             case .ollamaChat, .ollamaGenerate, .ollamaEmbed, .ollamaTags: .ollama
+            case .cohereChat, .cohereEmbed: .cohere
             default: .chat
             }
         }
 
         var operation: Operation {
             switch self {
-            case .embeddings, .geminiEmbed, .geminiEmbedBatch, .ollamaEmbed: .embed
+            case .embeddings, .geminiEmbed, .geminiEmbedBatch, .ollamaEmbed, .cohereEmbed: .embed
             case .countTokens, .geminiCount: .count
             default: .generate
             }
@@ -72,6 +76,11 @@ extension Worker {
             if names("/api/generate") { return .ollamaGenerate }
             if names("/api/embed") || names("/api/embeddings") { return .ollamaEmbed }
             if names("/api/tags") { return .ollamaTags }
+            return .plain
+        }
+        if start[1] == 118, start[2] == 50 {
+            if names("/v2/chat") { return .cohereChat }
+            if names("/v2/embed") { return .cohereEmbed }
             return .plain
         }
         guard start[1] == 118, start[2] == 49 else { return .plain }
@@ -118,7 +127,43 @@ extension Worker {
         else if names("countTokens") { surface = .geminiCount }
         else { return .plain }
         exchange.pointee.requestedModel = UnsafeRawBufferPointer(start: start + at + 1, count: colon - at - 1)
+        if exchange.pointee.requestedModel.contains(37) { unescapeModel(exchange, at: at + 1) }
         return surface
+    }
+
+    /// A model's name as it is, of one with escapes in the path (`nova-lite-v1%3A0`); it stands behind a copy of the path. What a JSON string could not
+    /// hold as it is stays escaped.
+    private func unescapeModel(_ exchange: UnsafeMutablePointer<Exchange>, at start: Int) {
+        let (path, model) = (exchange.pointee.path, exchange.pointee.requestedModel)
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: path.count + model.count)
+        UnsafeMutableRawPointer(memory).copyMemory(from: path.baseAddress.unsafelyUnwrapped, byteCount: path.count)
+        var writer = TextWriter(memory + path.count)
+        var at = start
+        while at < start + model.count {
+            if memory[at] == 37, at + 2 < start + model.count, let high = Self.hexDigit(memory[at + 1]), let low = Self.hexDigit(memory[at + 2]) {
+                let byte = high << 4 | low
+                if byte > 32, byte < 127, byte != 34, byte != 92 {
+                    writer.put(byte: byte)
+                    at += 3
+                    continue
+                }
+            }
+            writer.put(byte: memory[at])
+            at += 1
+        }
+        exchange.pointee.pathMemory?.deallocate()
+        exchange.pointee.pathMemory = memory
+        exchange.pointee.path = UnsafeRawBufferPointer(start: memory, count: path.count)
+        exchange.pointee.requestedModel = UnsafeRawBufferPointer(start: memory + path.count, count: writer.count)
+    }
+
+    static func hexDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 48...57: byte - 48
+        case 65...70: byte - 55
+        case 97...102: byte - 87
+        default: nil
+        }
     }
 
     /// The body's own `model`, if any, is not the one that counts.

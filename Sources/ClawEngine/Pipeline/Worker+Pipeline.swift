@@ -30,6 +30,15 @@ extension Worker {
             }
         }
         identify(exchange)
+        // In whose words an early refusal is written depends on the path.
+        let hasPath = takePath(exchange)
+        if hasPath {
+            exchange.pointee.surface = surface(of: exchange)
+            if exchange.pointee.surface.isForeign, head.hostProblem == .none, !leadsToModels(exchange) {
+                exchange.pointee.surface = .plain
+                exchange.pointee.requestedModel = UnsafeRawBufferPointer(start: nil, count: 0)
+            }
+        }
 
         // Framing first: what follows depends on it, also after an early answer.
         switch head.framing {
@@ -72,9 +81,7 @@ extension Worker {
             metrics.add(.refused, RefusalLabel.loop.rawValue)
             return answerError(index, .loopDetected, detail: "this gateway is its own upstream")
         }
-        guard takePath(exchange) else { return answerError(index, .badRequest, detail: "the path has no one normal form") }
-        exchange.pointee.surface = surface(of: exchange)
-        if exchange.pointee.surface.isForeign, !leadsToModels(exchange) { exchange.pointee.surface = .plain }
+        guard hasPath else { return answerError(index, .badRequest, detail: "the path has no one normal form") }
 
         if exchange.pointee.bodyIsComplete { return classify(index) }
         if exchange.pointee.stream != 0 {

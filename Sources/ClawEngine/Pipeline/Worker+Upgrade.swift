@@ -106,7 +106,9 @@ extension Worker {
         let query = exchange.pointee.query
         let candidate = exchange.pointee.candidates[exchange.pointee.candidateNext - 1]
         guard let tunnel = exchange.pointee.tunnel, upstream.pointee.isModel, candidate.hasModel else {
-            if exchange.pointee.hasQuery {
+            if upstream.pointee.isModel, exchange.pointee.tunnel == nil {
+                writeWithoutKey(exchange, &writer)
+            } else if exchange.pointee.hasQuery {
                 writer.put(byte: 63)
                 writer.put(query)
             }

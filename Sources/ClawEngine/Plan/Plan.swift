@@ -160,6 +160,8 @@ struct PlanKey {
     var weight: Int
     /// "authorization: Bearer …\r\n"
     var headerLine: Bytes
+    /// The key alone: no text of an upstream's that holds it reaches a client.
+    var value: Bytes
 }
 
 struct PlanUpstream {

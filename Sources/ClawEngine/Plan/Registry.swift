@@ -10,9 +10,11 @@ final class Registry: Sendable {
         var endpoints: [String] = []
         /// claw_tls_tickets by rotation period.
         var tickets: [Int: UInt] = [:]
-        /// By upstream: AWS credentials, which go on over a reload.
-        var signers: [String: Signer] = [:]
+        /// By upstream: AWS credentials, which go on over a reload. The plans that use them own them.
+        var signers: [String: Held] = [:]
+        var signersMade = 0
     }
+    struct Held { weak var signer: Signer? }
     private let state = Mutex(State())
     static let labelsMax = 4096
     static let endpointsMax = 4096
@@ -61,11 +63,17 @@ final class Registry: Sendable {
     /// The signer of this upstream; the same one over reloads.
     func signer(_ upstream: String, region: String) -> Signer {
         state.withLock { state in
-            if let made = state.signers[upstream], made.region == region { return made }
-            let made = Signer(place: state.signers.count, region: region)
-            state.signers[upstream] = made
+            if let made = state.signers[upstream]?.signer, made.region == region { return made }
+            let made = Signer(place: state.signersMade, region: region)
+            state.signersMade += 1
+            state.signers[upstream] = Held(signer: made)
             return made
         }
+    }
+
+    /// The signers of plans that are still in use.
+    func signers() -> [(name: String, signer: Signer)] {
+        state.withLock { state in state.signers.compactMap { name, held in held.signer.map { (name, $0) } } }
     }
 
     deinit {

@@ -16,6 +16,7 @@ enum Tap {
         "usage.input_tokens_details.cached_tokens", "usage.output_tokens_details.reasoning_tokens",
         "usage.prompt_tokens_details.cache_write_tokens", "usage.input_tokens_details.cache_write_tokens", "response.usage.input_tokens_details.cache_write_tokens",
         "usage.prompt_tokens_details.audio_tokens", "usage.completion_tokens_details.audio_tokens",
+        "usage.total_tokens", "usage.prompt_cache_hit_tokens", "usage.cached_tokens", "x_groq.usage.prompt_tokens", "x_groq.usage.completion_tokens",
     ]
     static let error = 0, type = 1, choices = 2, finishReason = 3, content = 4, toolCalls = 5, text = 6, reasoningContent = 7, reasoning = 8
     static let refusal = 9, functionCall = 10
@@ -24,6 +25,8 @@ enum Tap {
     static let responseInput = 17, responseOutput = 18, responseCached = 19, responseReasoning = 20, responseStatus = 21, status = 22, usage = 23
     static let inputCached = 24, outputReasoning = 25
     static let cacheWrite = 26, inputCacheWrite = 27, responseCacheWrite = 28, promptAudio = 29, completionAudio = 30
+    // Words of OpenAI's likes: DeepSeek's and Together's cached tokens, Groq's usage without being asked.
+    static let totalTokens = 31, cacheHit = 32, flatCached = 33, groqPrompt = 34, groqCompletion = 35
 
     enum Verdict {
         /// Nothing of it is content (the role delta, `response.created` …).
@@ -129,17 +132,19 @@ extension Worker {
             }
             return nil
         }
-        if spans[Tap.usage].kind != .object, spans[Tap.responseInput].kind == .missing { return }
+        if spans[Tap.usage].kind != .object, spans[Tap.responseInput].kind == .missing, spans[Tap.groqPrompt].kind == .missing { return }
         var usage = Usage()
-        let cached = count(Tap.cachedTokens, Tap.inputCached, Tap.responseCached)
+        let cached = count(Tap.cachedTokens, Tap.inputCached, Tap.responseCached) ?? count(Tap.cacheHit, Tap.flatCached, Tap.cacheHit)
         let reasoning = count(Tap.reasoningTokens, Tap.outputReasoning, Tap.responseReasoning)
-        if let value = count(Tap.promptTokens, Tap.inputTokens, Tap.responseInput) {
+        if let value = count(Tap.promptTokens, Tap.inputTokens, Tap.responseInput) ?? count(Tap.groqPrompt, Tap.groqPrompt, Tap.groqPrompt) {
             usage.setInput(
                 sum: value, cacheRead: cached ?? 0, cacheWrite: count(Tap.cacheWrite, Tap.inputCacheWrite, Tap.responseCacheWrite) ?? 0,
                 audio: count(Tap.promptAudio, Tap.promptAudio, Tap.promptAudio) ?? 0)
             usage.saysCached = cached != nil
         }
-        if let value = count(Tap.completionTokens, Tap.outputTokens, Tap.responseOutput) {
+        if var value = count(Tap.completionTokens, Tap.outputTokens, Tap.responseOutput) ?? count(Tap.groqCompletion, Tap.groqCompletion, Tap.groqCompletion) {
+            // Where the total is the sum of all three, reasoning was not included (xAI).
+            if let reasoning, reasoning > 0, count(Tap.totalTokens, Tap.totalTokens, Tap.totalTokens) == usage.input + value + reasoning { value += reasoning }
             usage.setOutput(sum: value, reasoning: reasoning ?? 0, audio: count(Tap.completionAudio, Tap.completionAudio, Tap.completionAudio) ?? 0)
             usage.saysReasoning = reasoning != nil
         }
@@ -169,7 +174,8 @@ extension Worker {
         let open = found.usage
         guard open > 0, open < length, base[open] == 123, length - open + 16 <= Self.scratchBytes else { return }
         var counts = cscan_usage()
-        if cscan_read_usage(base, open, length, &counts) == 1 {
+        let isPlain = cscan_read_usage(base, open, length, &counts) == 1
+        if isPlain, counts.reasoning <= 0 || counts.total != counts.input + counts.output + counts.reasoning {
             var usage = Usage()
             if counts.input >= 0 {
                 usage.setInput(sum: counts.input, cacheRead: counts.cached)

@@ -378,7 +378,7 @@ extension Worker {
         if target.pointee.hasModel { return Candidate(upstream: index, hasModel: true, model: resolve(upstream, target.pointee.model) ?? target.pointee.model) }
         guard exchange.pointee.modelSpan.kind == .string || exchange.pointee.surface.hasModelInPath || exchange.pointee.tunnel?.pointee.modelCount ?? 0 > 0 else {
             // A request that names no model (GET /v1/files …) goes through as it is; a model request without one goes nowhere.
-            return exchange.pointee.surface.isModel ? nil : Candidate(upstream: index, hasModel: false, model: target.pointee.model)
+            return exchange.pointee.surface.isModel && exchange.pointee.method == .post ? nil : Candidate(upstream: index, hasModel: false, model: target.pointee.model)
         }
         guard let asked = askedModel(exchange) else { return nil }
         for at in 0..<route.pointee.modelMap.count where route.pointee.modelMap[at].pointee.from.equals(asked) {

@@ -36,6 +36,12 @@ final class Translation {
     deinit { model.deallocate() }
 }
 
+/// Stands at the beginning of a block of the body store that holds written text.
+struct WrittenBlock {
+    var next: UnsafeMutablePointer<WrittenBlock>?
+    var capacity: Int
+}
+
 /// What a worker keeps for all its translations: each is done within one call, so one of each is enough.
 final class Translator {
     var tape = JSONTape()

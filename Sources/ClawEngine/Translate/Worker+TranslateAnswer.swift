@@ -21,6 +21,7 @@ extension Worker {
             beginRewriting(index)
         } else {
             exchange.pointee.isCollecting = true
+            exchange.pointee.isStream = false
             if case .contentLength(let length) = head.framing, length > UInt64(exchange.pointee.plan.pointee.answerBytesMax) {
                 attemptFailed(index, .answerTooLarge)
                 return false
@@ -155,6 +156,7 @@ extension Worker {
         case .failed:
             // The upstream says inside a 200 that it failed.
             let error = translator.answer.error ?? ProviderError(status: 502, problem: .serverError)
+            translator.box.arena.reset()
             if canMoveOn(exchange, after: .upstreamInBand) { return attemptFailed(index, .upstreamInBand) }
             exchange.pointee.failure = .upstreamInBand
             closeAttempt(exchange, Self.errorClass(error.problem), status: exchange.pointee.status)
@@ -163,6 +165,7 @@ extension Worker {
             return answerProviderError(index, error, UnsafeRawBufferPointer(start: nil, count: 0))
         case .malformed: return attemptFailed(index, .upstreamMalformed)
         }
+        dropCollected(exchange)
         closeAttempt(exchange, .none, status: exchange.pointee.status)
         releaseUpstream(index, reusable: reusable)
         let written = translator.out.bytes
@@ -273,24 +276,49 @@ extension Worker {
     func answerProviderError(_ index: UInt32, _ error: ProviderError, _ body: UnsafeRawBufferPointer) {
         let exchange = exchanges.base + Int(index)
         var error = error
-        error.message = Redaction.clean(error.message, &translator.box.arena)
+        let key = presentKey(exchange)
+        error.message = Redaction.clean(error.message, &translator.box.arena, key: key)
+        error.native = Redaction.clean(error.native, &translator.box.arena, key: key)
         let front = exchange.pointee.surface.errorDialect
         let back = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.back } ?? presentUpstream(exchange).pointee.dialect
         let (retryHead, status) = (exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.retryAfter } ?? 0, Int(exchange.pointee.status))
         let retryAfter = retryHead > 0 ? retryHead : UInt64(max(0, min(86400, error.retryAfterSeconds.rounded(.up))))
-        let clean = Redaction.clean(JSONBytes(body), &translator.box.arena)
-        // The OpenAI family shares its error form, whichever of its endpoints.
-        let isSame = front == back || ((front == .chat || front == .completions || front == .responses) && (back == .chat || back == .completions || back == .responses))
+        let clean = Redaction.clean(JSONBytes(body), &translator.box.arena, key: key)
+        // The OpenAI family shares its error form, whichever of its endpoints, and so does Ollama's.
+        let isSame = front == back || (front == .ollama && back == .ollamaGenerate) || ((front == .chat || front == .completions || front == .responses) && (back == .chat || back == .completions || back == .responses))
         if isSame, body.count > 0, isWellFormed(body, front) || translator.tape.read(body) != nil, let base = clean.base {
             return answerOwn(index, status: UInt16(status), body: Bytes(base: base, count: clean.count), retryAfter: retryAfter, type: isJSONText(body) ? "application/json" : "text/plain; charset=utf-8")
         }
         translator.out.reset()
         var answered = withRequestID(exchange) { front.pieces.writeError(error, requestID: $0, into: &translator.out) }
         if isSame { answered = status }
+        exchange.pointee.status = UInt16(clamping: answered)
         let written = translator.out.bytes
         guard written.count > 0, let base = written.baseAddress else { return answerError(index, .upstreamStatus, detail: "") }
+        saysJSON(exchange)
         answerOwn(
             index, status: UInt16(clamping: answered), body: Bytes(base: base.assumingMemoryBound(to: UInt8.self), count: written.count), retryAfter: retryAfter)
+    }
+
+    /// The body is not the upstream's any more, so neither is its type.
+    private func saysJSON(_ exchange: UnsafeMutablePointer<Exchange>) {
+        guard let lines = exchange.pointee.savedFields else { return }
+        let name: StaticString = "content-type:"
+        var from = 0
+        var to = 0
+        while from < exchange.pointee.savedFieldsLength {
+            var end = from
+            while lines[end] != 10 { end += 1 }
+            end += 1
+            if end - from < name.utf8CodeUnitCount || !Self.sameName(lines + from, name.utf8Start, name.utf8CodeUnitCount) {
+                memmove(lines + to, lines + from, end - from)
+                to += end - from
+            }
+            from = end
+        }
+        var writer = TextWriter(lines + to)
+        writer.put("content-type: application/json\r\n")
+        exchange.pointee.savedFieldsLength = to + writer.count
     }
 
     private func isJSONText(_ body: UnsafeRawBufferPointer) -> Bool { translator.tape.read(body) == nil }
@@ -301,6 +329,7 @@ extension Worker {
         let error = translator.tape.root["error"]
         switch front {
         case .ollama, .ollamaGenerate: return error.isString
+        case .cohere: return translator.tape.root["message"].isString
         default: return error.isObject && error["message"].isString
         }
     }

@@ -2,6 +2,7 @@
 // dialect) or are read and written anew. What the upstream's dialect cannot express makes the candidate unfit: the next one is looked at, and when none is
 // left the client gets a 400 that names the field. Nothing has been sent by then, so no candidate counts as tried.
 import CClaw
+import CScan
 import ClawConfig
 import ClawDialect
 import ClawWire
@@ -14,6 +15,7 @@ extension Worker {
     func prepare(_ index: UInt32, _ candidate: Candidate) -> Preparation {
         let exchange = exchanges.base + Int(index)
         dropTranslation(exchange)
+        keepDropped(exchange, [])
         let upstream = exchange.pointee.plan.pointee.upstreams[Int(candidate.upstream)]
         guard upstream.pointee.isModel, exchange.pointee.method == .post, exchange.pointee.tunnel == nil else { return .ready }
         let surface = exchange.pointee.surface
@@ -24,7 +26,9 @@ extension Worker {
             return .ready
         }
         let operation = surface.operation
-        if upstream.pointee.speaks(front), operation != .embed || upstream.pointee.dialect == front {
+        if upstream.pointee.speaks(front), operation != .embed || upstream.pointee.dialect == front, !namesModelInside(exchange, candidate) {
+            // Mistral's clients do not understand all that OpenAI's dialect says.
+            if front == .chat, isMistrals(exchange) { return translate(index, upstream, candidate, front: front, back: front, operation) }
             // OpenAI's dialects are read along by the tap, which costs less.
             if front == .chat || front == .completions || front == .responses { return .ready }
             begin(exchange, front: front, back: front, operation: operation, isTranslated: false)
@@ -33,6 +37,16 @@ extension Worker {
         let back = operation == .embed ? upstream.pointee.embeddingDialect : upstream.pointee.dialect
         if operation == .count, !Self.counts(back) { return estimateCount(index, front, candidate) }
         return translate(index, upstream, candidate, front: front, back: back, operation)
+    }
+
+    /// Gemini's batches and counts name the model in the body too, once more for each text: where it has another name upstream they are written anew.
+    private func namesModelInside(_ exchange: UnsafeMutablePointer<Exchange>, _ candidate: Candidate) -> Bool {
+        guard exchange.pointee.surface == .geminiEmbedBatch || exchange.pointee.surface == .geminiCount, candidate.hasModel else { return false }
+        let (asked, given) = (exchange.pointee.requestedModel, candidate.model.id.raw)
+        if asked.count == given.count, let one = asked.baseAddress, let other = given.baseAddress, memcmp(one, other, asked.count) == 0 { return false }
+        if exchange.pointee.surface == .geminiEmbedBatch { return true }
+        guard translator.tape.read(UnsafeRawBufferPointer(start: exchange.pointee.bodyBase, count: exchange.pointee.bodyLength)) == nil else { return false }
+        return translator.tape.root["generateContentRequest"].exists || translator.tape.root["generate_content_request"].exists
     }
 
     private static func counts(_ dialect: DialectID) -> Bool { dialect == .messages || dialect == .gemini || dialect == .converse }
@@ -46,8 +60,24 @@ extension Worker {
             asArray: exchange.pointee.surface == .geminiStream && !asksForEvents(exchange))
         context.isSingle = exchange.pointee.surface == .geminiEmbed || translator.embedding.isSingle
         context.asBase64 = translator.embedding.asBase64
+        if front == .chat { context.client = isMistrals(exchange) ? .mistral : .openAI }
         exchange.pointee.translation = Unmanaged.passRetained(
             Translation(front: front, back: back, operation: operation, isTranslated: isTranslated, context: context))
+    }
+
+    /// Mistral's clients have OpenAI's paths, and name themselves.
+    private func isMistrals(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        restoreHead(UInt32(exchange - exchanges.base))
+        let name: StaticString = "user-agent"
+        let word: StaticString = "mistral"
+        let base = exchange.pointee.headBase
+        for at in 0..<requestHead.fieldCount where Int(requestHead.fields[at].nameLength) == name.utf8CodeUnitCount {
+            let field = requestHead.fields[at]
+            guard Self.sameName(base + Int(field.nameOffset), name.utf8Start, name.utf8CodeUnitCount) else { continue }
+            let length = Int(field.valueLength)
+            return cscan_find(base + Int(field.valueOffset), length, word.utf8Start, word.utf8CodeUnitCount) < length
+        }
+        return false
     }
 
     /// Gemini's stream is an array unless the query says alt=sse.
@@ -115,7 +145,8 @@ extension Worker {
         return .ready
     }
 
-    /// What is known of the model that a candidate serves. A dated name that is not known by itself is looked up without its date.
+    /// What is known of the model that a candidate serves. A dated name that is not known by itself is looked up without its date; what is not known at all
+    /// has the upstream's own prices, where there are any.
     func facts(_ exchange: UnsafeMutablePointer<Exchange>, _ candidate: Candidate) -> UnsafeMutablePointer<PlanModelFacts>? {
         let list = exchange.pointee.plan.pointee.upstreams[Int(candidate.upstream)].pointee.facts
         let id = candidate.hasModel ? candidate.model.id.raw : exchange.pointee.requestedModel
@@ -123,7 +154,8 @@ extension Worker {
         if let found = Self.find(list, id) { return found }
         var end = id.count
         while end > 0, (id[end - 1] >= 48 && id[end - 1] <= 57) || id[end - 1] == 45 { end -= 1 }
-        return end > 0 && id.count - end >= 9 ? Self.find(list, UnsafeRawBufferPointer(rebasing: id[..<end])) : nil
+        if end > 0, id.count - end >= 9, let found = Self.find(list, UnsafeRawBufferPointer(rebasing: id[..<end])) { return found }
+        return list[0].pointee.id.count == 0 ? list[0] : nil
     }
 
     private static func find(_ list: List<PlanModelFacts>, _ id: UnsafeRawBufferPointer) -> UnsafeMutablePointer<PlanModelFacts>? {
@@ -152,6 +184,8 @@ extension Worker {
             try front.pieces.readRequest(translator.tape.root, into: conversation)
         }
         conversation.wantsStream = exchange.pointee.wantsStream
+        // Mistral's streams have it unasked.
+        if front == .chat, isMistrals(exchange) { conversation.includesUsage = true }
         if conversation.extras.count > Conversation.extrasMax { throw Refusal("body", "it has more than 4096 members that the gateway has no word for") }
         if conversation.previousResponseID.exists, back != .responses {
             try conversation.cannot(.previousResponseID, "this upstream keeps no answers; send the whole conversation")
@@ -241,6 +275,7 @@ extension Worker {
         translator.out.reset()
         front.pieces.writeCountAnswer(tokens, into: &translator.out)
         let written = translator.out.bytes
+        exchange.pointee.failure = nil
         answerOwn(
             index, status: 200, body: Bytes(base: written.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), count: written.count), retryAfter: 0,
             lines: Bytes("x-openclaw-estimated: true\r\n"))

@@ -93,14 +93,28 @@ extension Worker {
             attemptFailed(index, .buffersExhausted)
             return false
         }
-        if exchange.pointee.isHeld, exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes { commit(index) }
+        if exchange.pointee.isHeld, exchange.pointee.sawDone || exchange.pointee.sawContent || exchange.pointee.output.bytes > exchange.pointee.plan.pointee.streamBufferBytes {
+            commit(index)
+        }
+        // An upstream may leave its connection open behind its last event; the client does not wait for that.
+        if exchange.pointee.sawDone, exchange.pointee.phase == .idle { setTimer(index, now + Self.afterEndNanoseconds) }
         return true
+    }
+
+    /// How long the upstream's own end is awaited once its dialect's was there: for the connection's sake only.
+    static let afterEndNanoseconds: UInt64 = 100_000_000
+
+    /// The longest silence that is waited for.
+    @inline(__always)
+    func silenceMax(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt64 {
+        exchange.pointee.isRewritten && exchange.pointee.sawDone ? Self.afterEndNanoseconds : presentUpstream(exchange).pointee.idleStreamTimeout
     }
 
     /// An error before anything went out, and nobody else to ask: it is the answer, with its status.
     private func answerHeldError(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         let error = translator.streamError ?? ProviderError(status: 502, problem: .serverError)
+        translator.box.arena.reset()
         closeAttempt(exchange, Self.errorClass(error.problem), status: exchange.pointee.status)
         dropUpstream(index)
         forgetAnswer(exchange)
@@ -125,7 +139,8 @@ extension Worker {
             switch list.events[at].kind {
             case .error:
                 var error = list.events[at].error ?? ProviderError(status: 502, problem: .serverError)
-                error.message = Redaction.clean(error.message, &list.arena.arena)
+                error.message = Redaction.clean(error.message, &list.arena.arena, key: presentKey(exchange))
+                error.native = Redaction.clean(error.native, &list.arena.arena, key: presentKey(exchange))
                 exchange.pointee.failure = .upstreamInBand
                 exchange.pointee.sawDone = true
                 translator.keep(streamError: error)
@@ -187,6 +202,11 @@ extension Worker {
     /// Puts written text into the exchange's output, in the client's framing.
     func appendWritten(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer) -> Bool {
         guard var base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return true }
+        if bytes.count > Self.bufferedWrittenMax {
+            guard let block = writtenBlock(exchange, bytes, isChunk: exchange.pointee.answerIsChunked) else { return false }
+            exchange.pointee.output.append(block)
+            return true
+        }
         var left = bytes.count
         while left > 0 {
             let take = min(left, 8192)
@@ -209,6 +229,34 @@ extension Worker {
             left -= take
         }
         return true
+    }
+
+    /// Beyond this a written text gets a block of its own: one picture must not take the buffers of everybody else.
+    static let bufferedWrittenMax = 65536
+
+    /// A large text for the exchange's output, in a block of the body store; nil when there is no room for it.
+    func writtenBlock(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafeRawBufferPointer, isChunk: Bool) -> Segment? {
+        let header = MemoryLayout<WrittenBlock>.size
+        guard let block = bodyStore.take(header + bytes.count + 32, budget: exchange.pointee.plan.pointee.bodyMemoryBytesMax) else { return nil }
+        let written = UnsafeMutableRawPointer(block.base).bindMemory(to: WrittenBlock.self, capacity: 1)
+        written.initialize(to: WrittenBlock(next: exchange.pointee.writtenBlocks, capacity: block.capacity))
+        exchange.pointee.writtenBlocks = written
+        var writer = TextWriter(block.base + header)
+        if isChunk {
+            writer.put(chunkSize: UInt64(bytes.count))
+            writer.put("\r\n")
+        }
+        writer.put(bytes)
+        if isChunk { writer.put("\r\n") }
+        return Segment(base: UnsafePointer(writer.start), length: UInt32(writer.count), buffer: noIndex)
+    }
+
+    /// Gives the blocks back; nothing of them is in the output any more.
+    func dropWrittenBlocks(_ exchange: UnsafeMutablePointer<Exchange>) {
+        while let block = exchange.pointee.writtenBlocks {
+            exchange.pointee.writtenBlocks = block.pointee.next
+            bodyStore.give(UnsafeMutableRawPointer(block).assumingMemoryBound(to: UInt8.self), capacity: block.pointee.capacity)
+        }
     }
 
     // MARK: reading along
@@ -251,9 +299,12 @@ extension Worker {
     func finishTapping(_ exchange: UnsafeMutablePointer<Exchange>) {
         guard let held = exchange.pointee.translation else { return }
         held._withUnsafeGuaranteedRef { translation in
+            exchange.pointee.endedInEvent = !translation.scanner.isBetweenEvents
             guard let reader = translation.reader, !exchange.pointee.sawDone else { return }
             translator.list.reset()
             if let last = translation.scanner.finish() {
+                // Half an event is no word of the upstream's: the stream broke off.
+                guard translator.tape.read(last.data) == nil else { return }
                 reader.read(last, into: translator.list)
                 _ = take(exchange, translator.list, nil, reader)
                 translator.list.reset()
@@ -267,12 +318,18 @@ extension Worker {
 
     /// Something that keeps a quiet stream alive, in the client's dialect; false where it has no such thing, or half an event is out.
     func pingForeign(_ exchange: UnsafeMutablePointer<Exchange>, _ held: Unmanaged<Translation>) -> Bool {
+        if exchange.pointee.sawDone { return false }
         translator.out.reset()
         held._withUnsafeGuaranteedRef { translation in
             if let writer = translation.writer {
                 writer.ping(into: &translator.out)
-            } else if translation.scanner.framing == .sse, translation.scanner.isBetweenEvents {
-                translator.out.put(": ping\n\n")
+            } else if translation.scanner.isBetweenEvents, !exchange.pointee.sawDone {
+                switch translation.scanner.framing {
+                case .sse: translator.out.put(": ping\n\n")
+                case .lines: translator.out.put(" ")
+                case .array: translator.out.put("\n")
+                case .frames: break
+                }
             }
         }
         return translator.out.count > 0 && appendWritten(exchange, translator.out.bytes)
@@ -288,7 +345,7 @@ extension Worker {
         if let held = exchange.pointee.translation {
             held._withUnsafeGuaranteedRef { translation in
                 let writer = translation.writer ?? translation.front.pieces.streamWriter(translation.context)
-                if translation.writer == nil, !translation.scanner.isBetweenEvents {
+                if translation.writer == nil, !translation.scanner.isBetweenEvents || exchange.pointee.endedInEvent {
                     // Ends what was under way, so that the error is an event of its own.
                     if translation.scanner.framing == .sse { translator.out.put("\n\n") } else { translator.out.put("\n") }
                 }

@@ -26,6 +26,8 @@ final class Signer: @unchecked Sendable {
 
     struct State {
         var aws = AWS()
+        /// Counts `configure`, so that what was found by an older configuration is not published over what a newer one says.
+        var round: UInt64 = 0
         var serial: UInt64 = 0
         /// Published sets, the present one last, each with the time it was replaced at.
         var sets: [(set: UnsafeMutablePointer<SigningCredentials>, memory: PlanMemory, replacedAt: UInt64)] = []
@@ -59,6 +61,7 @@ final class Signer: @unchecked Sendable {
     func configure(_ aws: AWS) {
         state.withLock { state in
             state.aws = aws
+            state.round += 1
             state.lookAt = 0
         }
         if aws.accessKeyID != nil { refresh(now: claw_monotonic_ns(), wall: Int64(claw_realtime_ns() / 1_000_000_000), asksEndpoints: false) }
@@ -69,11 +72,12 @@ final class Signer: @unchecked Sendable {
     /// Looks for credentials if it is time to. - Returns: what to tell the operator, if anything is new.
     @discardableResult
     func refresh(now: UInt64, wall: Int64, asksEndpoints: Bool = true) -> String? {
-        let (aws, isDue) = state.withLock { ($0.aws, now >= $0.lookAt) }
+        let (aws, round, isDue) = state.withLock { ($0.aws, $0.round, now >= $0.lookAt) }
         guard isDue else { return nil }
         do throws(CredentialProblem) {
             let credentials = try Self.find(aws, asksEndpoints: asksEndpoints)
             return state.withLock { state in
+                guard state.round == round else { return nil }
                 publish(credentials, &state, now)
                 // Renewed five minutes before they expire, or at half of what is left; those of a file may be replaced at any time.
                 let left = max(0, (credentials.expiresAt ?? wall + 120) - wall)
@@ -84,9 +88,13 @@ final class Signer: @unchecked Sendable {
                 return state.problem == nil ? nil : "there are credentials again"
             }
         } catch {
+            // Nobody was asked yet: whoever asks will say.
+            if !asksEndpoints { return nil }
             return state.withLock { state in
+                guard state.round == round else { return nil }
                 state.failures += 1
                 state.lookAt = now + UInt64(min(60, 1 << min(state.failures, 6))) * 1_000_000_000
+                if let expires = state.expiresAt, expires > wall { state.lookAt = min(state.lookAt, now + UInt64(expires - wall) * 1_000_000_000) }
                 if let expires = state.expiresAt, expires <= wall { claw_word_store(word, 0) }
                 defer { state.problem = error.message }
                 return state.problem == error.message ? nil : error.message

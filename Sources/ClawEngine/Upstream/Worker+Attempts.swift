@@ -13,9 +13,12 @@ extension Worker {
 
     func startNextAttempt(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
+        let tried = exchange.pointee.candidateNext
         var candidate = exchange.pointee.candidates[0]
         search: while true {
             guard exchange.pointee.candidateNext < exchange.pointee.candidateCount, exchange.pointee.attemptCount < exchange.pointee.attemptsMax else {
+                // Headers and the account name the candidate that was asked last, not one that was only looked at.
+                exchange.pointee.candidateNext = tried
                 if exchange.pointee.failure == nil, exchange.pointee.refusal400 != nil { return answerUnfit(index) }
                 return answerError(index, exchange.pointee.failure ?? .upstreamsExhausted, detail: "")
             }
@@ -169,6 +172,16 @@ extension Worker {
         exchange.pointee.collectsCopy = false
         dropCollected(exchange)
         dropSavedFields(exchange)
+        dropWrittenBlocks(exchange)
+    }
+
+    /// The key that the present attempt shows to its upstream.
+    func presentKey(_ exchange: UnsafeMutablePointer<Exchange>) -> JSONBytes {
+        guard exchange.pointee.attemptCount > 0 else { return JSONBytes() }
+        let attempt = exchange.pointee.attempts[exchange.pointee.attemptCount - 1]
+        guard attempt.key >= 0 else { return JSONBytes() }
+        let value = exchange.pointee.plan.pointee.upstreams[Int(attempt.upstream)].pointee.keys[Int(attempt.key)].pointee.value
+        return JSONBytes(value.base, value.count)
     }
 
     func dropSavedFields(_ exchange: UnsafeMutablePointer<Exchange>) {

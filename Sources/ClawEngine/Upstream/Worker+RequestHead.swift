@@ -14,7 +14,7 @@ extension Worker {
         return Int(exchange.pointee.headLength) + exchange.pointee.path.count + endpoint.pointee.basePath.count + endpoint.pointee.hostLine.count
             + endpoint.pointee.origin.count + upstream.pointee.headerLines.count + 1024 + keyBytes(exchange, upstream)
             + (exchange.pointee.tunnel == nil ? 0 : Self.upgradeBytesMax) + upstream.pointee.defaultLines.count
-            + (exchange.pointee.translation != nil || endpoint.pointee.hasOwnPaths ? Self.dialectBytesMax : 0)
+            + (exchange.pointee.translation != nil || endpoint.pointee.hasOwnPaths || upstream.pointee.signer != nil ? Self.dialectBytesMax : 0)
     }
 
     private func keyBytes(_ exchange: UnsafeMutablePointer<Exchange>, _ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
@@ -78,29 +78,31 @@ extension Worker {
             if candidate.hasModel {
                 writeEscaped(candidate.model.id, &writer)
             } else {
-                let asked = exchange.pointee.requestedModel
-                let count = min(asked.count, 1024)
-                if let base = asked.baseAddress { writeEscaped(Bytes(base: base.assumingMemoryBound(to: UInt8.self), count: count), &writer) }
+                writeAskedModel(exchange, &writer)
             }
         }
         let isForeign = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.isTranslated } ?? false
         guard !isForeign, exchange.pointee.surface.hasModelInPath else {
             writer.put(template.pointee.tail)
-            writer.put(template.pointee.query)
+            if isForeign || template.pointee.query.count > 0 { writer.put(template.pointee.query) } else { writeWithoutKey(exchange, &writer) }
             return
         }
         // The client's own method and query, but for the key that may be in it.
         let path = exchange.pointee.path
         let colon = path.lastIndex(of: 58) ?? path.count
         writer.put(UnsafeRawBufferPointer(rebasing: path[colon...]))
+        writeWithoutKey(exchange, &writer)
+    }
+
+    /// The client's query, but for the key that Gemini's clients put into it: it is for the gateway.
+    func writeWithoutKey(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: inout TextWriter) {
         var isFirst = true
         let query = exchange.pointee.query
-        let key: StaticString = "key="
         var at = 0
         while exchange.pointee.hasQuery, at < query.count {
             var end = at
             while end < query.count, query[end] != 38 { end += 1 }
-            if end > at, end - at < 4 || !sameBytes(query.baseAddress.unsafelyUnwrapped + at, key.utf8Start, 4) {
+            if end > at, !namesCredential(UnsafeRawBufferPointer(rebasing: query[at..<end])) {
                 writer.put(byte: isFirst ? 63 : 38)
                 writer.put(UnsafeRawBufferPointer(rebasing: query[at..<end]))
                 isFirst = false
@@ -109,13 +111,44 @@ extension Worker {
         }
     }
 
+    /// The client's own name of the model as a segment of a path. It stands in the body as JSON has it, where `/` may be written `\\/`.
+    private func writeAskedModel(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: inout TextWriter) {
+        let asked = exchange.pointee.requestedModel
+        guard let base = asked.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
+        guard exchange.pointee.modelSpan.isEscaped, asked.count <= 1024 else { return writeEscaped(Bytes(base: base, count: min(asked.count, 1024)), &writer) }
+        withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 1) { plain in
+            // With the quotes around it.
+            let count = JSONText.unescape(UnsafeRawBufferPointer(start: base - 1, count: asked.count + 2), into: plain) ?? 0
+            if let start = plain.baseAddress { writeEscaped(Bytes(base: start.assumingMemoryBound(to: UInt8.self), count: count), &writer) }
+        }
+    }
+
+    /// Is this parameter of a query one that Google takes credentials from, however its name is escaped?
+    private func namesCredential(_ parameter: UnsafeRawBufferPointer) -> Bool {
+        func names(_ text: StaticString) -> Bool {
+            var at = 0
+            for place in 0..<text.utf8CodeUnitCount {
+                guard at < parameter.count else { return false }
+                var byte = parameter[at]
+                if byte == 37, at + 2 < parameter.count, let high = Self.hexDigit(parameter[at + 1]), let low = Self.hexDigit(parameter[at + 2]) {
+                    byte = high << 4 | low
+                    at += 2
+                }
+                if byte != text.utf8Start[place] { return false }
+                at += 1
+            }
+            return at == parameter.count || parameter[at] == 61
+        }
+        return names("key") || names("access_token")
+    }
+
     /// Does this field belong to the dialect that the request was translated from?
     private func isOfClientsDialect(_ base: UnsafePointer<UInt8>, _ field: UnsafeMutablePointer<HTTPField>) -> Bool {
         let name = base + Int(field.pointee.nameOffset)
         let count = Int(field.pointee.nameLength)
         func begins(_ text: StaticString) -> Bool { count >= text.utf8CodeUnitCount && Self.sameName(name, text.utf8Start, text.utf8CodeUnitCount) }
         func names(_ text: StaticString) -> Bool { count == text.utf8CodeUnitCount && Self.sameName(name, text.utf8Start, count) }
-        return names("content-type") || names("accept") || begins("anthropic-") || begins("openai-") || begins("x-goog-") || begins("x-stainless-") || begins("x-amz")
+        return names("content-type") || names("accept") || begins("anthropic-") || begins("openai-") || begins("x-goog-") || begins("x-stainless-") || begins("x-fern-") || begins("x-amz")
             || names("idempotency-key")
     }
 

@@ -56,13 +56,17 @@ extension Worker {
         let hostLine = exchange.pointee.endpoint.unsafelyUnwrapped.pointee.hostLine
         let host = UnsafeRawBufferPointer(start: hostLine.base + 6, count: hostLine.count - 8)
         func text(_ word: StaticString) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount) }
+        // What is translated is a POST of JSON; anything else goes as the client said it, and its type is not signed.
+        let isForeign = exchange.pointee.sentBody != nil
+        let method = isForeign ? text("POST") : UnsafeRawBufferPointer(start: exchange.pointee.headBase + requestHead.methodOffset, count: requestHead.methodLength)
         let outcome = withUnsafeBytes(of: signing.date) { date in
             withUnsafeBytes(of: signing.hashHex) { hash in
                 withUnsafeTemporaryAllocation(of: SigV4.Field.self, capacity: 2) { fields in
                     fields[0] = SigV4.Field(name: text("content-type"), value: text("application/json"))
                     fields[1] = SigV4.Field(name: text("host"), value: host)
+                    let signed = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(fields)[(isForeign ? 0 : 1)...])
                     var request = SigV4.Request(
-                        method: text("POST"), path: UnsafeRawBufferPointer(rebasing: whole[..<mark]), fields: UnsafeBufferPointer(fields), payloadHash: hash, date: date)
+                        method: method, path: UnsafeRawBufferPointer(rebasing: whole[..<mark]), fields: signed, payloadHash: hash, date: date)
                     if mark + 1 < whole.count { request.query = UnsafeRawBufferPointer(rebasing: whole[(mark + 1)...]) }
                     var signatory = SigV4.Signatory(accessKey: credentials.accessKey.raw, region: signer.regionBytes.raw, service: Self.service)
                     signatory.sessionToken = credentials.token.raw

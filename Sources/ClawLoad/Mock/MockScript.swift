@@ -91,6 +91,8 @@ enum Garbage: String, CaseIterable, Sendable {
 /// What the usage of an answer says.
 enum UsageFault: String, CaseIterable, Sendable {
     case right, missing, twice, negative, float, huge, string, first
+    /// In the chunk with the finish reason, whether it was asked for or not, as Mistral does it.
+    case unasked
     case afterDone = "after-done"
 }
 

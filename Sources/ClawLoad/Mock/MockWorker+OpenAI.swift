@@ -147,7 +147,7 @@ extension MockWorker {
         var usages = 0
         if asked {
             switch usage {
-            case .missing, .first, .afterDone: usages = 0
+            case .missing, .first, .afterDone, .unasked: usages = 0
             case .twice: usages = 2
             default: usages = 1
             }
@@ -182,7 +182,12 @@ extension MockWorker {
         } else {
             out.append("null}]")
         }
-        if connection.pointee.glance.includeUsage {
+        if connection.pointee.script.usage == .unasked {
+            if case .tail = moment {
+                out.append(",\"usage\":")
+                writeUsage(connection, connection.pointee.stream.content, choices: connection.pointee.stream.choices, details: false, into: &out)
+            }
+        } else if connection.pointee.glance.includeUsage {
             if connection.pointee.script.usage == .first && connection.pointee.stream.events == 0 {
                 out.append(",\"usage\":")
                 writeUsage(connection, connection.pointee.stream.content, choices: connection.pointee.stream.choices, details: true, into: &out)

@@ -60,6 +60,13 @@ public struct JSONBytes: @unchecked Sendable {
         guard let base, count > 0 else { return text.utf8CodeUnitCount == 0 }
         return cscan_find(base, count, text.utf8Start, text.utf8CodeUnitCount) < count
     }
+    /// Where `text` stands first, or nil.
+    public func firstIndex(of text: JSONBytes) -> Int? {
+        guard let base, count > 0, let wanted = text.base, text.count > 0 else { return nil }
+        let at = cscan_find(base, count, wanted, text.count)
+        return at < count ? at : nil
+    }
+    public func contains(_ text: JSONBytes) -> Bool { firstIndex(of: text) != nil }
     /// For tests and messages.
     public var string: String { String(decoding: raw, as: UTF8.self) }
 }

@@ -282,6 +282,36 @@ struct CohereTests {
         #expect(throws: TestFailure.self) { try embedding { $0.task = JSONBytes("DREAMING") } }
     }
 
+    @Test func clientsGetFloatsOrBase64() throws {
+        func answered(_ types: String) throws -> [String: Any] {
+            let body = Array(#"{"model":"m","texts":["a"],"input_type":"search_query","embedding_types":["\#(types)"]}"#.utf8)
+            var tape = JSONTape()
+            let request = EmbeddingRequest()
+            request.reset(source: .cohere)
+            let answer = EmbeddingAnswer()
+            var context = testContext
+            var out = JSONWriter()
+            try body.withUnsafeBytes { bytes in
+                #expect(tape.read(bytes) == nil)
+                do throws(Refusal) { try CohereDialect.readEmbedding(tape.root, into: request) } catch { throw TestFailure(description: error.field.string) }
+                context.asBase64 = request.asBase64
+                answer.vectors = [JSONBytes("[1, -2.5]")]
+                CohereDialect.writeEmbeddingAnswer(answer, context, into: &out)
+            }
+            return try #require(try parsed(Array(out.bytes)) as? [String: Any])
+        }
+        #expect(differences(try answered("float")["embeddings"], try parsed(#"{"float":[[1,-2.5]]}"#)) == [])
+        #expect(differences(try answered("base64")["embeddings"], try parsed(#"{"base64":["AACAPwAAIMA="]}"#)) == [])
+        #expect(throws: TestFailure.self) { try answered("int8") }
+    }
+
+    @Test func aDocumentAsAResultIsItsDataForOthersAndItselfForCohere() throws {
+        let request = #"{"model":"m","stream":false,"messages":[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":[{"type":"document","document":{"id":"d","data":{"warm":"21 \"degrees\""}}}]}]}"#
+        #expect(differences(try parsed(request), try parsed(translateRequest(request, from: .cohere, to: .cohere, model: "m").body)) == [])
+        let other = try #require(try parsed(translateRequest(request, from: .cohere, to: .chat, model: "m").body) as? [String: Any])
+        #expect(((other["messages"] as? [[String: Any]])?.last?["content"] as? String) == #"{"warm":"21 \"degrees\""}"#)
+    }
+
     @Test func ninetySixTextsAtMost() throws {
         #expect((try embedding { $0.inputs = Array(repeating: JSONBytes("a"), count: 96) }["texts"] as? [Any])?.count == 96)
         for bad in [{ $0.inputs = Array(repeating: JSONBytes("a"), count: 97) }, { $0.isTokens = true }, { $0.inputs = [] }] as [(EmbeddingRequest) -> Void] {

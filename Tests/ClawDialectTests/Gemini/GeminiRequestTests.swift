@@ -175,6 +175,26 @@ struct GeminiRequestTests {
         #expect(own.parts.map(\.kind) == [.thinking, .thinking, .thinking, .text])
     }
 
+    /// As Google's SDK keeps a streamed answer: the content of each chunk.
+    @Test func aTurnThatCameInPiecesIsOne() throws {
+        let signature = Data("messages#c2ln".utf8).base64EncodedString()
+        let pieces = [
+            #"{"text":"h","thought":true}"#, #"{"text":"m","thought":true}"#, "{\"text\":\"\",\"thought\":true,\"thoughtSignature\":\"\(signature)\"}",
+            #"{"text":"a"}"#, #"{"text":" "}"#, #"{"text":"b"}"#, #"{"functionCall":{"name":"f","args":{}}}"#, #"{"functionCall":{"name":"g","args":{}}}"#, #"{"text":""}"#,
+        ]
+        let contents = pieces.map { "{\"role\":\"model\",\"parts\":[\($0)]}" }.joined(separator: ",")
+        let results = ["g", "f"].map { "{\"functionResponse\":{\"name\":\"\($0)\",\"response\":{\"result\":\"\($0)\"}}}" }.joined(separator: ",")
+        let one = try geminiConversation("{\"contents\":[{\"parts\":[{\"text\":\"q\"}]},\(contents),{\"role\":\"user\",\"parts\":[\(results)]}]}")
+        #expect(one.messages.map(\.role) == [.user, .assistant, .tool])
+        let turn = one.parts[one.messages[1].parts]
+        #expect(turn.map(\.kind) == [.thinking, .text, .toolCall, .toolCall])
+        #expect(turn.map(\.text.string).prefix(2) == ["hm", "a b"])
+        #expect(turn.first?.signature.string == "c2ln")
+        // Results are paired with the calls where those have moved to.
+        let calls = turn.suffix(2).map(\.id.string)
+        #expect(one.parts[one.messages[2].parts].map(\.id.string) == calls.reversed())
+    }
+
     @Test func forgedSignatureCannotLeaveItsString() throws {
         let forged = Data("messages#\",\"x\":\"".utf8).base64EncodedString()
         let one = try geminiConversation("{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"a\",\"thoughtSignature\":\"\(forged)\"}]}]}")

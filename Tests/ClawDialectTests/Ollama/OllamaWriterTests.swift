@@ -120,7 +120,7 @@ struct OllamaWriterTests {
             one.promptCacheKey = JSONBytes("k")
             one.cache = .oneHour
             one.prediction = JSONBytes("{}")
-            one.verbosity = JSONBytes("\"medium\"")
+            one.verbosity = JSONBytes("medium")
             one.logitBias = JSONBytes("{}")
             one.modalities = JSONBytes(#"["text"]"#)
             one.extras.append(Extra(.nested, Conversation.hintIndex, key: JSONBytes("safety_identifier"), value: JSONBytes("\"x\"")))
@@ -134,7 +134,7 @@ struct OllamaWriterTests {
             ("n", { $0.n = 2 }), ("logit_bias", { $0.logitBias = JSONBytes(#"{"5":1}"#) }), ("parallel_tool_calls", { $0.parallelToolCalls = false }),
             ("tool_choice", { $0.toolChoice = .required }), ("tool_choice", { $0.toolChoice = .tool(JSONBytes("a")) }),
             ("modalities", { $0.modalities = JSONBytes(#"["text","audio"]"#) }), ("audio", { $0.audio = JSONBytes("{}") }),
-            ("verbosity", { $0.verbosity = JSONBytes("\"low\"") }), ("previous_response_id", { $0.previousResponseID = JSONBytes("r") }),
+            ("verbosity", { $0.verbosity = JSONBytes("low") }), ("previous_response_id", { $0.previousResponseID = JSONBytes("r") }),
             ("messages[].content[].image_url", { try $0.says(.user, .picture(.url, "https://x/y.png")) }),
             ("messages[].content[].image_url", { try $0.says(.user, .picture(.fileID, "file-1")) }),
             ("messages[].content[].file", { try $0.says(.user, Part(.document)) }), ("messages[].content[].input_audio", { try $0.says(.user, Part(.audio)) }),

@@ -138,7 +138,7 @@ struct ChatRequestTests {
         Quirk(name: "ollama", body: messages(#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#), has: [#""content":"a\n\nb""#]),
         Quirk(name: "ollama", body: request(#""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"auto""#), has: [#""tools""#], hasNot: ["tool_choice"]),
         Quirk(name: "groq", body: request(#""n":1,"presence_penalty":0,"logprobs":false,"metadata":{},"store":false,"reasoning_effort":"xhigh""#), has: [#""reasoning_effort":"high""#],
-              hasNot: [#""n""#, "penalty", "logprobs", "metadata", "store"], drops: ["metadata", "store"]),
+              hasNot: [#""n""#, "penalty", "logprobs", "metadata", "store"], drops: ["metadata"]),
         Quirk(name: "groq", body: messages(#"{"role":"user","content":"x","name":"bob"}"#), has: [], hasNot: ["bob"], drops: ["messages[].name"]),
         Quirk(name: "deepseek", body: messages(user + #",{"role":"assistant","content":null,"reasoning_content":"r","tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":""}}]},{"role":"tool","tool_call_id":"x","content":"r"}"#),
               has: [#""reasoning_content":"r""#, #""arguments":"{}""#]),
@@ -154,7 +154,7 @@ struct ChatRequestTests {
         Quirk(name: "openai", body: request(#""reasoning":{"effort":"low"}"#), has: [#""reasoning_effort":"low""#], hasNot: [#""reasoning":"#]),
         Quirk(name: "azure", body: messages(#"{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]}"#), has: [#"[{"type":"text","text":"a"}]"#], drops: ["cache_control"]),
         Quirk(name: "vllm", body: request(#""max_completion_tokens":5,"top_k":4,"stop_token_ids":[1]"#), has: [#""max_tokens":5"#, #""top_k":4"#, #""stop_token_ids":[1]"#]),
-        Quirk(name: "perplexity", body: request(#""stream":true,"stream_options":{"include_usage":true},"search_mode":"web""#), has: [#""search_mode""#], hasNot: ["stream_options"], drops: ["stream_options"]),
+        Quirk(name: "perplexity", body: request(#""stream":true,"stream_options":{"include_usage":true},"search_mode":"web""#), has: [#""search_mode""#], hasNot: ["stream_options"]),
         Quirk(name: "openai", body: messages(user + #",{"role":"assistant","content":null,"tool_calls":[{"id":"\#(longID)","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"\#(longID)","content":"r"}"#),
               has: [#""id":"chatcmpl-tool-"#], hasNot: [longID]),
     ]

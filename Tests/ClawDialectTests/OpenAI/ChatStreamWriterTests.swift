@@ -5,8 +5,9 @@ import Foundation
 import Testing
 
 /// Events of no dialect in particular, written as a chat stream.
-func chatStream(_ events: [StreamEvent], includesUsage: Bool = true, legacy: Bool = false, keepsExtras: Bool = false) -> String {
+func chatStream(_ events: [StreamEvent], includesUsage: Bool = true, legacy: Bool = false, keepsExtras: Bool = false, client: ChatClient = .any) -> String {
     var context = testContext
+    context.client = client
     context.includesUsage = includesUsage
     let writer = legacy ? CompletionsDialect.streamWriter(context) : ChatDialect.streamWriter(context)
     let list = EventList()
@@ -49,6 +50,33 @@ struct ChatStreamWriterTests {
             #"[],"usage":{"prompt_tokens":10,"completion_tokens":6,"total_tokens":16,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":0}}}"#,
         ])
         #expect(all.last == "data: [DONE]")
+    }
+
+    /// Mistral's models of chunks want a name in each call, and have thoughts in the content.
+    @Test func mistralsClientsGetWholeCallsAndThoughtsInTheContent() {
+        let events = [
+            Self.start, event(.thinkingDelta) { $0.text = JSONBytes("hm") },
+            event(.callStart) { $0.id = JSONBytes("a"); $0.name = JSONBytes("f") }, event(.callArguments) { $0.text = JSONBytes(#"{\"x\":"#) },
+            event(.callStart) { $0.index = 1; $0.id = JSONBytes("b"); $0.name = JSONBytes("g") }, event(.callArguments) { $0.text = JSONBytes("1}") },
+            Self.finish(.toolCalls), Self.end,
+        ]
+        let all = lines(chatStream(events, includesUsage: false, client: .mistral))
+        #expect(all.contains { $0.hasSuffix(#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]},"finish_reason":null}]}"#) })
+        #expect(all.filter { $0.contains("tool_calls\":") }.map { $0.components(separatedBy: "delta")[1] } == [
+            #"":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}},{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"{}"}}]},"finish_reason":null}]}"#,
+        ])
+        #expect(chatStream(events, client: .openAI).contains(#""reasoning_content":"hm""#))
+    }
+
+    @Test func callsThatWaitAreBounded() {
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 1)
+        defer { memory.deallocate() }
+        memory.initializeMemory(as: UInt8.self, repeating: 0x61)
+        let piece = JSONBytes(UnsafeRawBufferPointer(memory))
+        var events = [Self.start, event(.callStart) { $0.id = JSONBytes("a"); $0.name = JSONBytes("f") }]
+        for _ in 0..<5 { events.append(event(.callArguments) { $0.text = piece }) }
+        let stream = chatStream(events + [Self.finish(.toolCalls), Self.end], client: .mistral)
+        #expect(stream.contains("longer than 4 MiB") && !stream.contains("[DONE]") && stream.utf8.count < 1 << 12)
     }
 
     @Test func usageIsWrittenOnlyWhereItWasAskedFor() {

@@ -101,7 +101,7 @@ struct ResponsesRequestTests {
         #expect(read.refusal == nil)
         #expect(it.maxTokens == 9_007_199_254_740_993 && it.temperature.string == "0.70" && it.logprobs == true && it.topLogprobs == 3)
         #expect(it.reasoning.effort == .minimal && it.reasoning.summary.string == "auto" && it.reasoning.includesThoughts == true)
-        #expect(it.verbosity.string == "\"low\"" && it.format.kind == .jsonSchema && it.format.schema.string == #"{"a":1}"# && it.format.strict == false)
+        #expect(it.verbosity.string == "low" && it.format.kind == .jsonSchema && it.format.schema.string == #"{"a":1}"# && it.format.strict == false)
         #expect(it.store == false && it.previousResponseID.string == "resp_1" && it.metadata.string == #"{"k":"v"}"#)
         #expect(it.serviceTier.string == "flex" && it.user.string == "u" && it.promptCacheKey.string == "p" && it.wantsStream && it.includesUsage)
         #expect(it.parallelToolCalls == true)

@@ -114,7 +114,7 @@ struct ResponsesUpstreamTests {
             it.format.name = JSONBytes("n")
             it.format.schema = JSONBytes(#"{"type":"object"}"#)
             it.format.strict = true
-            it.verbosity = JSONBytes("\"low\"")
+            it.verbosity = JSONBytes("low")
             it.reasoning.effort = .low
             it.user = JSONBytes("u")
             it.metadata = JSONBytes(#"{"a":"b"}"#)
@@ -302,7 +302,7 @@ struct ResponsesUpstreamTests {
             try say(it, .developer, text("d"))
             it.metadata = JSONBytes("{}")
             it.parallelToolCalls = true
-            it.verbosity = JSONBytes("\"low\"")
+            it.verbosity = JSONBytes("low")
         }
         let (body, dropped) = try written(drops: true, quirks: quirks, fill)
         #expect(body["metadata"] == nil && body["parallel_tool_calls"] == nil && body["text"] == nil)
