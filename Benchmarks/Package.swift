@@ -28,6 +28,14 @@ let package = Package(
             path: "Engine",
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
         ),
+        .executableTarget(
+            name: "Dialect",
+            dependencies: [
+                "Support", .product(name: "Benchmark", package: "benchmark"), .product(name: "EngineForBenchmarks", package: "openclaw-gateway"),
+            ],
+            path: "Dialect",
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -30,6 +30,12 @@ def added(results, scenario, peer, figure):
     return None if mine is None or direct is None else mine - direct
 
 
+def more(results, scenario, other, figure):
+    """What one scenario costs the gateway over another. None where either was not measured."""
+    mine, theirs = results.median(scenario, OURS, figure), results.median(other, OURS, figure)
+    return None if mine is None or theirs is None else mine - theirs
+
+
 def figure_name(figure):
     return {"cpu_us": "CPU µs", "p50_us": "p50", "p99_us": "p99", "handshakes_per_second": "handshakes/s"}.get(figure, figure)
 
@@ -48,6 +54,8 @@ def judged(results):
     bars.append(_at_most(results, "sse-paced", "", 1000, "gap added to an event, p99 ≤ 1 ms",
                          added(results, "sse-paced", OURS, "delay_p99_us")))
     bars.append(_at_most(results, "sse-paced", "", 0, "events later than 30 ms: none", results.median("sse-paced", OURS, "stalled")))
+    bars += [_at_most(results, f"translated-{pace}", "", 3, "CPU µs of a translated event over an untranslated one ≤ 3",
+                      more(results, f"translated-{pace}", f"sse-{pace}", "cpu_us")) for pace in ("paced", "burst")]
     for scenario in sorted(results.rounds):
         for figure in ("cpu_us", "kib_each"):
             if results.median(scenario, RING, figure) is not None:
@@ -63,6 +71,8 @@ def judged(results):
     bars += [
         _at_most(results, "idle-connection", "kib_each", 1.0, "RSS per idle connection ≤ 1 KiB"),
         _at_most(results, "open-stream", "kib_each", 4.0, "RSS per open stream ≤ 4 KiB"),
+        _at_most(results, "translated-stream", "", 24.0, "RSS of a translated stream over an untranslated one ≤ 24 KiB",
+                 more(results, "translated-stream", "open-stream", "kib_each")),
         _at_most(results, "rest", "rss_mib", 25.0, "RSS at rest ≤ 25 MiB"),
         _at_most(results, "rest", "start_ms", 50.0, "start to first answer ≤ 50 ms"),
     ]

@@ -8,7 +8,7 @@ import statistics
 import time
 
 from . import load, machine, process
-from .peers import Absent
+from .peers import TRANSLATED, Absent
 
 KIB = 1024
 
@@ -52,12 +52,12 @@ def handshakes(clients, **options):
     return Scenario("tls-new", "new connections over TLS 1.3", run, kind="tls", **options)
 
 
-def streamed(name, title, count, interval_us, burst, **options):
+def streamed(name, title, count, interval_us, burst, kind="stream", **options):
     def run(target, bench, warm):
         del warm
         bench.upstreams.pace(interval_us=interval_us, burst=burst, count=0)
-        return load.streamed(target, count, bench.seconds, bench.cores, bench.folder)
-    return Scenario(name, title, run, kind="stream", **options)
+        return load.streamed(target, count, bench.seconds, bench.cores, bench.folder, kind)
+    return Scenario(name, title, run, kind=kind, **options)
 
 
 def first_byte(bench_count, **options):
@@ -80,6 +80,8 @@ def scenarios(quick):
         plain(8, 4 << 20, "large"),
         streamed("sse-paced", "128 streams, 40 events/s each", 128, 25_000, 1, direct=True),
         streamed("sse-burst", "128 streams, 8 events in one write 10 times a second", 128, 100_000, 8, direct=True),
+        streamed("translated-paced", "128 streams of Anthropic's to OpenAI's, 40 events/s each", 128, 25_000, 1, kind=TRANSLATED),
+        streamed("translated-burst", "128 streams of Anthropic's to OpenAI's, 8 events in one write 10 times a second", 128, 100_000, 8, kind=TRANSLATED),
         multiplexed(32, 32, KIB),
         plain(64, KIB, "tls"),
         handshakes(4),
@@ -177,7 +179,10 @@ class Bench:
         first answer and RSS at rest are taken at each of the starts."""
         self.upstreams.pace(interval_us=1_000_000, burst=1, count=0)
         for peer in [peer for peer in peers if "plain" in peer.kinds]:
-            for name, what, count in (("idle-connection", "hold", idle), ("open-stream", "streams", open_streams)):
+            loads = [("idle-connection", "hold", idle, "plain"), ("open-stream", "streams", open_streams, "stream")]
+            if TRANSLATED in peer.kinds:
+                loads.append(("translated-stream", "streams", open_streams, TRANSLATED))
+            for name, what, count, kind in loads:
                 try:
                     peer.child, milliseconds = process.start_peer(peer, self.cores)
                 except Absent as reason:
@@ -189,8 +194,8 @@ class Bench:
                 self.say(f"    {peer.name:<18} start {milliseconds:.0f} ms, {resident / KIB:.1f} MiB at rest")
                 try:
                     # A little traffic first: what the first requests allocate once is not the price of a connection.
-                    load.held(peer, what, 32, self.cores, self.folder, settle=0.2)
-                    figures = load.held(peer, what, count, self.cores, self.folder, settle=2.0)
+                    load.held(peer, what, 32, self.cores, self.folder, settle=0.2, kind=kind)
+                    figures = load.held(peer, what, count, self.cores, self.folder, settle=2.0, kind=kind)
                     self.results.add(name, peer.name, figures)
                     self.say(f"    {peer.name:<18} {name}: {figures['kib_each']:.2f} KiB each of {figures['connections']}")
                 except load.Trouble as trouble:

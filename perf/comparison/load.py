@@ -219,9 +219,9 @@ class StreamClient:
         self.child.stop(1.0)
 
 
-def streamed(target, count, seconds, cores, folder):
+def streamed(target, count, seconds, cores, folder, kind="stream"):
     """`count` open streams at the pace the upstream was set to: CPU per event, and the delay of events on their way."""
-    with StreamClient("streams", count, target, "stream", cores, folder) as client:
+    with StreamClient("streams", count, target, kind, cores, folder) as client:
         client.ready(count)
         time.sleep(0.5)
         client.say("mark")
@@ -246,10 +246,10 @@ def first_byte(target, count, cores, folder):
     return {"first_p50_us": state["first_us"]["p50"], "first_p99_us": state["first_us"]["p99"], "whole_p50_us": state["whole_us"]["p50"]}
 
 
-def held(target, what, count, cores, folder, settle=1.0):
+def held(target, what, count, cores, folder, settle=1.0, kind="plain"):
     """Memory per connection: idle keep-alive ones (`hold`) or open streams (`streams`), as growth over the state before."""
     before = machine.memory_kib(target.child.processes())
-    with StreamClient(what, count, target, "plain" if what == "hold" else "stream", cores, folder, patience=40.0) as client:
+    with StreamClient(what, count, target, kind, cores, folder, patience=40.0) as client:
         state = client.ready(int(count * 0.99))
         time.sleep(settle)
         after = machine.memory_kib(target.child.processes())

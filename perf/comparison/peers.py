@@ -2,6 +2,7 @@
 
 A peer has an address per *kind* of traffic, because the kinds have different upstreams: `plain` (small requests), `large` (bodies) and
 `stream` (SSE). The plain proxies listen on a port per kind; the gateways have one port and route by the model's name, as in daily use.
+One kind more is only the gateway's: `translated`, the streams of an Anthropic upstream for clients of OpenAI's API.
 Two more kinds are `plain` by another door: `h2` is HTTP/2 in clear text, `tls` HTTP/1.1 over TLS 1.3; all show the same certificate.
 """
 import os
@@ -14,7 +15,8 @@ from . import machine
 
 KINDS = ("plain", "large", "stream")
 DOORS = ("h2", "tls")
-MODELS = {kind: f"perf-{kind}" for kind in KINDS} | dict.fromkeys(DOORS, "perf-plain")
+TRANSLATED = "translated"
+MODELS = {kind: f"perf-{kind}" for kind in (*KINDS, TRANSLATED)} | dict.fromkeys(DOORS, "perf-plain")
 CHAT = "/v1/chat/completions"
 
 
@@ -237,7 +239,7 @@ class Nghttpx(Peer):
 
 class OpenClaw(Peer):
     """The gateway with its whole pipeline on: it reads the body to route by `model`, counts, and writes a log line for each request."""
-    kinds = (*KINDS, *DOORS)
+    kinds = (*KINDS, *DOORS, TRANSLATED)
     backend = ""
     binary = ""
 
@@ -249,17 +251,24 @@ class OpenClaw(Peer):
         return version_in(output_of(self.binary, "--version"), r"(\d\S*)")
 
     def command(self):
-        self.port = dict.fromkeys((*KINDS, "h2"), self.port["plain"]) | {"tls": self.port["tls"]}
+        self.port = dict.fromkeys((*KINDS, TRANSLATED, "h2"), self.port["plain"]) | {"tls": self.port["tls"]}
         upstreams = "".join(f"""
   {kind}:
     type: generic
     base_url: "http://127.0.0.1:{self.upstreams[kind]}/v1"
     timeout_seconds: 600
     models: [{MODELS[kind]}]""" for kind in KINDS)
+        upstreams += f"""
+  {TRANSLATED}:
+    type: anthropic
+    api_key: sk-perf
+    base_url: "http://127.0.0.1:{self.upstreams['stream']}/v1"
+    timeout_seconds: 600
+    models: [{MODELS[TRANSLATED]}]"""
         routes = "".join(f"""
   - id: {kind}
     match: {{ path: "{CHAT}", method: POST, json_body: {{ model: "{MODELS[kind]}" }} }}
-    strategy: {{ type: failover, upstreams: [{kind}] }}""" for kind in KINDS)
+    strategy: {{ type: failover, upstreams: [{kind}] }}""" for kind in (*KINDS, TRANSLATED))
         config = self.write("openclaw.yaml", f"""
 server:
   listen_address: 127.0.0.1

@@ -18,6 +18,8 @@ ROWS = (
     ("body-4mib", "cpu_us", "… 4 MiB body, 8 connections", 0),
     ("sse-paced", "cpu_us", "CPU µs per SSE event, paced", 1),
     ("sse-burst", "cpu_us", "CPU µs per SSE event, 8 in a write", 2),
+    ("translated-paced", "cpu_us", "CPU µs per SSE event, Anthropic to OpenAI, paced", 1),
+    ("translated-burst", "cpu_us", "CPU µs per SSE event, Anthropic to OpenAI, 8 in a write", 2),
     ("h2-32x32", "cpu_us", "CPU µs per request, HTTP/2, 32 × 32 streams", 1),
     ("tls-64", "cpu_us", "CPU µs per request, TLS 1.3, 64 connections", 1),
     ("tls-new", "cpu_us", "CPU µs per TLS 1.3 handshake", 0),
@@ -40,6 +42,7 @@ ROWS = (
     ("sse-paced", "stalled", "events later than 30 ms", 0),
     ("idle-connection", "kib_each", "RSS KiB per idle connection", 2),
     ("open-stream", "kib_each", "RSS KiB per open stream", 2),
+    ("translated-stream", "kib_each", "RSS KiB per translated stream, Anthropic to OpenAI", 2),
     ("rest", "rss_mib", "RSS MiB at rest", 1),
     ("rest", "start_ms", "start to first answer, ms", 0),
 )

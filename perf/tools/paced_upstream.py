@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""An upstream that streams OpenAI chat chunks at an exact pace, each stamped with the moment it was sent.
+"""An upstream that streams OpenAI chat chunks, or on /v1/messages Anthropic's events, at an exact pace, each stamped with the moment it was sent.
 
-The stamp (CLOCK_MONOTONIC, in the chunk's `system_fingerprint`) is what lets the client say how long an event was on its way, and thereby
+The stamp (CLOCK_MONOTONIC; in the chunk's `system_fingerprint`, or in the text, which outlives a translation) is what lets the client say how long an event was on its way, and thereby
 what a proxy adds to it. Streams are spread evenly over the interval, so a proxy sees single events and not all streams at one tick.
 `POST /control {"interval_us", "burst", "count"}` sets the pace of the streams opened from then on: one write of `burst` events every
 interval, `count` writes in all (0: until the peer leaves). Any other request is answered with a stream.
@@ -16,17 +16,27 @@ import sys
 import time
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
-BEFORE = (b'data: {"id":"chatcmpl-perf","object":"chat.completion.chunk","created":1700000000,"model":"perf-stream",'
-          b'"system_fingerprint":"t')
-AFTER = b'","choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}\n\n'
-EVENT_BYTES = len(BEFORE) + 19 + len(AFTER)
-END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+OPENAI = (b'data: {"id":"chatcmpl-perf","object":"chat.completion.chunk","created":1700000000,"model":"perf-stream",'
+          b'"system_fingerprint":"t', b'","choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}\n\n')
+OPENAI_END = b"data: [DONE]\n\n"
+ANTHROPIC = (b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" t', b'"}}\n\n')
+ANTHROPIC_START = (b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_perf","type":"message","role":"assistant","model":"perf-translated",'
+                   b'"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":25,"output_tokens":1}}}\n\n'
+                   b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n')
+ANTHROPIC_END = (b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+                 b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":9}}\n\n'
+                 b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
+def chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
 
 pace = {"interval_us": 25_000, "burst": 1, "count": 0}
 
 
 class Connection:
-    __slots__ = ("socket", "received", "interval", "left", "prefix", "burst", "generation")
+    __slots__ = ("socket", "received", "interval", "left", "prefix", "burst", "generation", "event", "end")
 
     def __init__(self, accepted):
         self.socket, self.received, self.generation, self.left = accepted, b"", 0, 0
@@ -34,7 +44,7 @@ class Connection:
 
 def write(connection):
     """One chunk with `burst` events. False when the peer is gone or does not read."""
-    event = b"%b%019d%b" % (BEFORE, time.monotonic_ns(), AFTER)
+    event = b"%b%019d%b" % (connection.event[0], time.monotonic_ns(), connection.event[1])
     piece = connection.prefix + event * connection.burst + b"\r\n"
     try:
         return connection.socket.send(piece) == len(piece)
@@ -85,10 +95,13 @@ def main():
             return
         connection.interval, connection.burst = pace["interval_us"] * 1000, pace["burst"]
         connection.left = pace["count"] or 1 << 60
-        connection.prefix = b"%x\r\n" % (EVENT_BYTES * connection.burst)
+        is_anthropic = target.endswith(b"/messages")
+        connection.event = ANTHROPIC if is_anthropic else OPENAI
+        connection.end = chunk(ANTHROPIC_END if is_anthropic else OPENAI_END) + b"0\r\n\r\n"
+        connection.prefix = b"%x\r\n" % ((len(connection.event[0]) + 19 + len(connection.event[1])) * connection.burst)
         connection.generation += 1
         try:
-            connection.socket.send(HEAD)
+            connection.socket.send(HEAD + (chunk(ANTHROPIC_START) if is_anthropic else b""))
         except OSError:
             return close(connection)
         advance(connection)
@@ -102,7 +115,7 @@ def main():
         connection.left -= 1
         if connection.left == 0:
             try:
-                connection.socket.send(END)
+                connection.socket.send(connection.end)
             except OSError:
                 close(connection)
 

@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 
-STAMP = re.compile(rb'"system_fingerprint":\s?"t(\d{19})"')
+STAMP = re.compile(rb'"(?:system_fingerprint|content)":\s?" ?t(\d{19})"')
 
 
 def answer(**fields):
