@@ -33,6 +33,7 @@ final class RawClient {
         var sent = 0
         while sent < bytes.count {
             let result = bytes.withUnsafeBytes { Glibc.send(fd, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+            if result < 0, errno == EINTR { continue }
             if result <= 0 { return }
             sent += result
         }
@@ -50,7 +51,9 @@ final class RawClient {
     /// One read: bytes, empty at the end, nil on a reset or when nothing came in time.
     func read() -> [UInt8]? {
         var piece = [UInt8](repeating: 0, count: 65536)
-        let got = recv(fd, &piece, piece.count, 0)
+        var got = recv(fd, &piece, piece.count, 0)
+        // Other suites of the process are about signals; one of theirs is no reset.
+        while got < 0, errno == EINTR { got = recv(fd, &piece, piece.count, 0) }
         return got < 0 ? nil : Array(piece[0 ..< got])
     }
 
