@@ -22,14 +22,10 @@ public struct Quirks: Sendable, Equatable {
     public var reasoningInReasoning = false
     /// completion_tokens leaves out the reasoning tokens (xAI).
     public var completionExcludesReasoning = false
-    /// A well-ended stream has no [DONE] (Perplexity).
-    public var hasNoDone = false
     /// json_schema is unknown: json_object and the schema in the instructions.
     public var hasNoSchemas = false
     /// Fields that the server refuses or ignores: those of `Field` in a bit set.
     public var unsupported: UInt64 = 0
-    /// The endpoint is Azure's classic one, which ignores `model`.
-    public var ignoresModel = false
     /// reasoning_content of earlier turns must be sent back with tool calls (DeepSeek).
     public var wantsReasoningBack = false
     /// Thoughts of earlier turns are parts of `content`, `{"type":"thinking","thinking":[…]}` (Mistral).

@@ -1,5 +1,6 @@
-// The quirks of servers that speak OpenAI's dialect, by name (`upstreams.*.quirks`, or the upstream's type). Each line is a fact of the provider's own
-// documentation or of its recorded answers; a server that is not here gets none, which is OpenAI itself.
+// The quirks of servers that speak OpenAI's dialect, by name (`upstreams.*.quirks`, or the upstream's type). What a server says or
+// answers is from its documentation and recorded answers; what it lacks is in part general knowledge (DeepSeek, Together, Perplexity, Cerebras, Z.ai, xAI,
+// Hugging Face). A server that is not here gets none, which is OpenAI itself.
 import ClawWire
 
 extension Quirks {
@@ -60,7 +61,6 @@ extension Quirks {
         case "perplexity":
             quirks.hasNoResponses = true
             quirks.usesMaxTokens = true
-            quirks.hasNoDone = true
             quirks.hasNoStreamOptions = true
             quirks.hasNoDeveloperRole = true
             quirks.hasNoHints = true

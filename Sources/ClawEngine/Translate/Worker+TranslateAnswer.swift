@@ -65,42 +65,32 @@ extension Worker {
     /// One piece of an answer that is held. False when the attempt was given up.
     func collect(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         let exchange = exchanges.base + Int(index)
-        guard count > 0 else { return true }
-        let plan = exchange.pointee.plan
-        let length = exchange.pointee.collectedLength + count
-        if length > plan.pointee.answerBytesMax {
-            attemptFailed(index, .answerTooLarge)
-            return false
+        switch hold(exchange, bytes, count) {
+        case .held: return true
+        case .tooLarge: attemptFailed(index, .answerTooLarge)
+        case .noMemory: attemptFailed(index, .bodyMemoryExhausted)
         }
-        if length > exchange.pointee.collectedCapacity {
-            let wanted = max(length, min(exchange.pointee.collectedCapacity * 2, plan.pointee.answerBytesMax))
-            guard let block = bodyStore.take(wanted, budget: plan.pointee.bodyMemoryBytesMax) else {
-                attemptFailed(index, .bodyMemoryExhausted)
-                return false
-            }
-            if let old = exchange.pointee.collected {
-                memcpy(block.base, old, exchange.pointee.collectedLength)
-                bodyStore.give(old, capacity: exchange.pointee.collectedCapacity)
-            }
-            exchange.pointee.collected = block.base
-            exchange.pointee.collectedCapacity = block.capacity
-        }
-        memcpy(exchange.pointee.collected.unsafelyUnwrapped + exchange.pointee.collectedLength, bytes, count)
-        exchange.pointee.collectedLength = length
-        return true
+        return false
     }
 
     /// A copy of a plain answer that passes as it is, for its usage. It is done without where there is no room for it.
     func collectCopy(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        if hold(exchange, bytes, count) == .held { return }
+        exchange.pointee.collectsCopy = false
+        dropCollected(exchange)
+    }
+
+    private enum Holding { case held, tooLarge, noMemory }
+
+    /// Puts bytes behind what is collected, in a larger block where need be.
+    private func hold(_ exchange: UnsafeMutablePointer<Exchange>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Holding {
+        guard count > 0 else { return .held }
         let plan = exchange.pointee.plan
         let length = exchange.pointee.collectedLength + count
+        if length > plan.pointee.answerBytesMax { return .tooLarge }
         if length > exchange.pointee.collectedCapacity {
-            guard length <= plan.pointee.answerBytesMax,
-                let block = bodyStore.take(max(length, exchange.pointee.collectedCapacity * 2), budget: plan.pointee.bodyMemoryBytesMax)
-            else {
-                exchange.pointee.collectsCopy = false
-                return dropCollected(exchange)
-            }
+            let wanted = max(length, min(exchange.pointee.collectedCapacity * 2, plan.pointee.answerBytesMax))
+            guard let block = bodyStore.take(wanted, budget: plan.pointee.bodyMemoryBytesMax) else { return .noMemory }
             if let old = exchange.pointee.collected {
                 memcpy(block.base, old, exchange.pointee.collectedLength)
                 bodyStore.give(old, capacity: exchange.pointee.collectedCapacity)
@@ -110,6 +100,7 @@ extension Worker {
         }
         memcpy(exchange.pointee.collected.unsafelyUnwrapped + exchange.pointee.collectedLength, bytes, count)
         exchange.pointee.collectedLength = length
+        return .held
     }
 
     /// A whole plain answer of a dialect that both sides speak: usage and finish reason.
