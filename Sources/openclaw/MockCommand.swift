@@ -18,7 +18,7 @@ struct Mock: ParsableCommand {
           Bedrock    /model/{id}/converse, /converse-stream, /invoke (embeddings of Titan and Cohere), /count-tokens
           Cohere     /v2/chat, /v2/embed
         /bytes/{n} sends n bytes; anything else is echoed as JSON (method, path, query, headers, length and SHA-256 of the body).
-        GET /mock/stats counts what was served, GET /mock/last?n= shows the last requests, POST /mock/reset begins anew.
+        GET /mock/stats counts what was served, GET /mock/last?n= shows the last requests, POST /mock/reset begins anew, POST /mock/set?name=value&… changes settings while it serves (without a query: back to those of the start).
 
         --replay DIR serves recorded exchanges: every *.json in it and below of the format openclaw-recording/1. A request gets the
         recording that its header `x-mock-recording: <id>` names, or else the first of its method, path and form (plain or stream);

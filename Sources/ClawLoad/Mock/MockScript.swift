@@ -18,6 +18,7 @@
 // | burst | events | that many tokens come together, then nothing until their time is up |
 // | status | 100…599 | answers with this status and the dialect's error body |
 // | retry-after | text | value of the Retry-After header of such an answer (in Gemini's, the seconds of its RetryInfo) |
+// | for-key | text | status and faults only for requests whose credential (Authorization, x-api-key, api-key, x-goog-api-key) ends with it |
 // | error-rate | 0…1 | share of requests (seeded) on which status and faults are played; default all |
 // | reset | head, bytes:N, events:N | TCP reset before the head, after N bytes of the answer, after N events |
 // | stall | N or N:MS | after N events silence for MS (without MS: for ever); a plain answer stalls before (0) or inside its body |
@@ -46,6 +47,11 @@ struct ShortText: Sendable {
             bytes[count] = byte
             count += 1
         }
+    }
+    func ends(_ text: UnsafeRawBufferPointer) -> Bool {
+        guard text.count >= count else { return false }
+        for place in 0 ..< count where text[text.count - count + place] != bytes[place] { return false }
+        return true
     }
     func write(into out: inout OutputBytes) {
         for place in 0 ..< count { out.append(byte: bytes[place]) }
@@ -111,6 +117,8 @@ public struct MockScript: Sendable {
     var burst = 1
     var status: UInt16 = 0
     var retryAfter = ShortText()
+    /// Empty: whatever the credential is.
+    var forKey = ShortText()
     /// < 0: not set, faults are played always.
     var errorRate = -1.0
     var resetsBeforeHead = false
@@ -147,7 +155,8 @@ public struct MockScript: Sendable {
         ("delay-ms", "before the head"), ("ttft-ms", "from head to first event"),
         ("rate", "tokens per second, 0 = as fast as it goes"), ("jitter", "0…1, share of each gap, seeded"),
         ("burst", "tokens that come together"), ("status", "answer with this error status"),
-        ("retry-after", "Retry-After of such an answer"), ("error-rate", "0…1, share of requests that get status and faults"),
+        ("retry-after", "Retry-After of such an answer"), ("for-key", "faults only for credentials that end so"),
+        ("error-rate", "0…1, share of requests that get status and faults"),
         ("reset", "head | bytes:N | events:N"), ("stall", "N or N:MS: silence after N events"),
         ("cut-after", "close after N bytes of the answer"),
         ("garbage", Garbage.allCases.dropFirst().map(\.rawValue).joined(separator: " | ")),
@@ -183,6 +192,7 @@ public struct MockScript: Sendable {
             guard let code = Self.whole(value), code == 0 || (100 ... 599).contains(code) else { return false }
             status = UInt16(code)
         case "retry-after": retryAfter = ShortText(value)
+        case "for-key": forKey = ShortText(value)
         case "error-rate": return number(value, 1, \.errorRate)
         case "reset": return setReset(String(decoding: value, as: UTF8.self))
         case "stall":

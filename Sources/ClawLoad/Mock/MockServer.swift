@@ -2,6 +2,7 @@
 // and connections are accepted by the kernel from then on), runs one thread per worker, and can live inside another process: tests
 // and the gateway's demo mode do that. What each answer looks like is a MockScript; what was served is at GET /mock/stats.
 import CClaw
+import Synchronization
 
 public struct MockOptions: Sendable {
     /// An IP literal.
@@ -36,7 +37,9 @@ public final class MockServer: @unchecked Sendable {
     let recording: Int32
     private let listeners: [Int32]
     private let tallies: [MockTally]
+    /// Whether to stop; the serial of the settings.
     private let stopWord: UnsafeMutablePointer<UInt64>
+    private let changed = Mutex<MockScript?>(nil)
     private struct Running {
         /// Loops that may be woken, by worker.
         var loops: [Int: UInt] = [:]
@@ -78,8 +81,8 @@ public final class MockServer: @unchecked Sendable {
         self.listeners = listeners
         self.port = port
         tallies = (0 ..< count).map { _ in MockTally() }
-        stopWord = .allocate(capacity: 1)
-        stopWord.initialize(to: 0)
+        stopWord = .allocate(capacity: 2)
+        stopWord.initialize(repeating: 0, count: 2)
     }
 
     deinit {
@@ -88,6 +91,32 @@ public final class MockServer: @unchecked Sendable {
     }
 
     var isStopping: Bool { claw_word_load(stopWord) != 0 }
+
+    // ---- settings that change while it serves (POST /mock/set) ----
+
+    /// Counts up with each change, so that a worker looks at one word per request.
+    var settingsSerial: UInt64 { claw_word_load(stopWord + 1) }
+    var script: MockScript { changed.withLock { $0 } ?? options.script }
+
+    /// Takes `name=value&…` over what is set; the first that is no setting is returned, and nothing changed.
+    func change(_ query: Substring) -> Substring? {
+        changed.withLock { changed in
+            var next = changed ?? options.script
+            for pair in query.split(separator: "&") {
+                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                if !next.set(String(parts[0]), parts.count > 1 ? String(parts[1]) : "") { return pair }
+            }
+            changed = next
+            claw_word_store(stopWord + 1, claw_word_load(stopWord + 1) + 1)
+            return nil
+        }
+    }
+
+    /// Back to the settings it was started with.
+    func restoreSettings() {
+        changed.withLock { $0 = nil }
+        claw_word_store(stopWord + 1, claw_word_load(stopWord + 1) + 1)
+    }
 
     /// Serves on threads of its own and returns.
     public func start() throws(LoadError) {

@@ -1,10 +1,11 @@
 // What the mock tells about itself and about what it received: the echo of any unknown path, the model lists, GET /mock/stats,
-// GET /mock/last?n=, GET /mock/recordings and POST /mock/reset.
+// GET /mock/last?n=, GET /mock/recordings, POST /mock/set?name=value&… (settings for all requests from now on; without a query those it was started with)
+// and POST /mock/reset.
 import CClaw
 import ClawWire
 
 /// What a request under /mock/ wants; kept in the connection's `argument` with the number asked for.
-private enum AdminPage: UInt64 { case unknown, stats, last, reset, recordings }
+private enum AdminPage: UInt64 { case unknown, stats, last, reset, recordings, set, wrongSetting }
 
 extension MockWorker {
     /// Begins the echo's JSON from the head, while its bytes are there.
@@ -117,6 +118,10 @@ extension MockWorker {
             page = .stats
         } else if Self.equals(path, "/mock/reset") && head.method == .post {
             page = .reset
+        } else if Self.equals(path, "/mock/set") && head.method == .post {
+            let query = UnsafeBufferPointer(start: bytes + head.queryOffset, count: head.hasQuery ? head.queryLength : 0)
+            page = .set
+            if query.isEmpty { server.restoreSettings() } else if server.change(Substring(decoding: query, as: UTF8.self)) != nil { page = .wrongSetting }
         } else if Self.equals(path, "/mock/recordings") && head.method == .get {
             page = .recordings
         } else if Self.equals(path, "/mock/last") && head.method == .get {
@@ -151,6 +156,10 @@ extension MockWorker {
         case .reset:
             server.reset()
             body.append("{\"reset\":true}")
+        case .set: body.append("{\"set\":true}")
+        case .wrongSetting:
+            answerError(connection, 400)
+            return
         case .unknown:
             answerError(connection, 404)
             return

@@ -114,6 +114,7 @@ extension MockWorker {
         connection.pointee.keepsAlive = head.keepAlive
         connection.pointee.requestBytes = UInt64(end)
         connection.pointee.glance = BodyGlance()
+        takeSettings()
         connection.pointee.script = script
         connection.pointee.sentBytes = 0
         connection.pointee.tokensSent = 0
@@ -182,6 +183,28 @@ extension MockWorker {
         connection.pointee.recordingGroup = target.endpoint == .admin ? MockRecordings.none : server.recordings.group(method, path)
     }
 
+    /// Settings that came by POST /mock/set since the last request.
+    private func takeSettings() {
+        let serial = server.settingsSerial
+        if serial == settingsSerial { return }
+        settingsSerial = serial
+        script = server.script
+    }
+
+    /// Does the request show a credential that the faults are for?
+    private func isMeant(_ script: MockScript, _ bytes: UnsafePointer<UInt8>) -> Bool {
+        if script.forKey.count == 0 { return true }
+        for place in 0 ..< head.fieldCount {
+            let field = head.fields[place]
+            switch field.name {
+            case .authorization, .xApiKey, .apiKey, .xGoogApiKey:
+                if script.forKey.ends(UnsafeRawBufferPointer(start: bytes + Int(field.valueOffset), count: Int(field.valueLength))) { return true }
+            default: break
+            }
+        }
+        return false
+    }
+
     /// The request's own settings, and whether it is among those that get faults.
     private func applyHeaders(_ connection: UnsafeMutablePointer<MockConnection>, _ bytes: UnsafePointer<UInt8>) {
         for place in 0 ..< head.fieldCount {
@@ -197,6 +220,7 @@ extension MockWorker {
                 _ = connection.pointee.script.set(word, value)
             }
         }
+        if !isMeant(connection.pointee.script, bytes) { return connection.pointee.script.forgetFaults() }
         let rate = connection.pointee.script.errorRate
         guard rate >= 0 else { return }
         let place = connection.pointee.number &* 64 &+ UInt64(index)

@@ -21,7 +21,8 @@ final class MockWorker {
     let base: UnsafeMutablePointer<UInt8>
     let tally: MockTally
     let vocabulary: Vocabulary
-    let script: MockScript
+    var script: MockScript
+    var settingsSerial: UInt64 = 0
     let head = RequestHead()
     let limits: HeadLimits
     /// The answer being rendered; empty between calls.
