@@ -13,16 +13,20 @@ unexport SECONDS
 # QUICK=1: one round instead of three, no LiteLLM. PERF_ARGS: anything perf/run.py takes, e.g. PERF_ARGS="--only plain-64 --peers nginx".
 QUICK ?=
 PERF_ARGS ?=
+RESILIENCE_ARGS ?=
 # Extra arguments for swift test, e.g. TEST_ARGS="--filter ClawWireTests"; PYTEST_ARGS likewise.
 TEST_ARGS ?=
 PYTEST_ARGS ?=
-# make sim: the seed to play again (empty: the first SEEDS ones).
-SEED ?=
+# make sim: STORMS storms of STORM_REQUESTS requests each and SEEDS plays by chance; STORM=n or SEED=n plays one again.
+STORMS ?= 10000
+STORM_REQUESTS ?= 1000
+STORM ?=
 SEEDS ?= 1000
+SEED ?=
 RUN_ARGS ?=
 BENCH_ARGS ?=
 # What the sanitizer passes run: every suite that has threads, sockets or unsafe pointers in it.
-SANITIZED ?= CClawTests|ClawWireTests|ClawEngineTests|SimulationTests|ClawLoadTests
+SANITIZED ?= CClawTests|ClawWireTests|ClawPolicyTests|ClawEngineTests|SimulationTests|ClawLoadTests
 
 .PHONY: help
 help: ## this list
@@ -59,8 +63,9 @@ test-tsan: setup ## tests under the thread sanitizer
 	SWIFT_BACKTRACE=enable=no $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter '$(SANITIZED)'
 
 .PHONY: sim
-sim: setup ## whole workers under a scripted kernel, SEEDS=1000 of them by chance; SEED=n plays one again
-	OPENCLAW_SEEDS=$(SEEDS) $(if $(SEED),OPENCLAW_SEED=$(SEED)) $(SWIFT) test --filter SimulationTests
+sim: setup ## whole workers under a scripted kernel: STORMS=10000 storms, SEEDS=1000 plays; STORM=n, SEED=n plays one again
+	OPENCLAW_STORMS=$(STORMS) OPENCLAW_STORM_REQUESTS=$(STORM_REQUESTS) $(if $(STORM),OPENCLAW_STORM=$(STORM)) OPENCLAW_SEEDS=$(SEEDS) $(if $(SEED),OPENCLAW_SEED=$(SEED)) \
+	    $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build/sim --filter '$(if $(STORM),StormTests,$(if $(SEED),SeededTests,SimulationTests))'
 
 .PHONY: fuzz
 fuzz: setup ## every parser's fuzz target for SECONDS=60 each
@@ -76,6 +81,11 @@ perf: ## the gateway beside nginx, HAProxy, Envoy, … from one run (QUICK=1: un
 	@scripts/setup.sh perf
 	$(SWIFT) build -c release --product openclaw $(LINK)
 	@python3 perf/run.py $(if $(QUICK),--quick) $(PERF_ARGS)
+
+.PHONY: resilience
+resilience: ## what clients notice when providers fail: brown-outs, a storm of 429 (about 2 minutes; RESILIENCE_ARGS="--quick")
+	$(SWIFT) build -c release --product openclaw $(LINK)
+	@python3 perf/resilience.py $(RESILIENCE_ARGS)
 
 .PHONY: reference
 reference: ## docs/configuration.md from the option tables

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// The house, bottom up: CScan and CClaw (C) ← ClawWire ← ClawConfig, ClawEngine ← ClawLoad ← openclaw.
+// The house, bottom up: CScan and CClaw (C) ← ClawWire ← ClawDialect, ClawPolicy ← ClawConfig, ClawEngine ← ClawLoad ← openclaw.
 // Tests/Integration/test_house.py holds the table in ARCHITECTURE.md against the imports and this file.
 
 let engineSettings: [SwiftSetting] = [
@@ -13,7 +13,7 @@ let package = Package(
     products: [
         .executable(name: "openclaw", targets: ["openclaw"]),
         // For Benchmarks/; no interface that anybody else may count on.
-        .library(name: "EngineForBenchmarks", targets: ["ClawWire", "ClawDialect", "ClawConfig", "ClawEngine"]),
+        .library(name: "EngineForBenchmarks", targets: ["ClawWire", "ClawDialect", "ClawPolicy", "ClawConfig", "ClawEngine"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -31,8 +31,9 @@ let package = Package(
         ),
         .target(name: "ClawWire", dependencies: ["CScan"], swiftSettings: engineSettings),
         .target(name: "ClawDialect", dependencies: ["ClawWire"], swiftSettings: engineSettings),
-        .target(name: "ClawConfig", dependencies: ["ClawWire", "ClawDialect", .product(name: "Yams", package: "Yams")]),
-        .target(name: "ClawEngine", dependencies: ["CClaw", "CScan", "ClawWire", "ClawDialect", "ClawConfig"], swiftSettings: engineSettings),
+        .target(name: "ClawPolicy", dependencies: ["ClawWire"], swiftSettings: engineSettings),
+        .target(name: "ClawConfig", dependencies: ["ClawWire", "ClawDialect", "ClawPolicy", .product(name: "Yams", package: "Yams")]),
+        .target(name: "ClawEngine", dependencies: ["CClaw", "CScan", "ClawWire", "ClawDialect", "ClawPolicy", "ClawConfig"], swiftSettings: engineSettings),
         .target(name: "ClawLoad", dependencies: ["CClaw", "ClawWire"], swiftSettings: engineSettings),
         .executableTarget(
             name: "openclaw",
@@ -44,9 +45,10 @@ let package = Package(
         .testTarget(name: "CClawTests", dependencies: ["CClaw"]),
         .testTarget(name: "ClawWireTests", dependencies: ["ClawWire"]),
         .testTarget(name: "ClawDialectTests", dependencies: ["ClawDialect", "ClawWire"]),
+        .testTarget(name: "ClawPolicyTests", dependencies: ["ClawPolicy", "ClawWire"]),
         .testTarget(name: "ClawConfigTests", dependencies: ["ClawConfig"], exclude: ["Golden"]),
         .testTarget(name: "ClawEngineTests", dependencies: ["ClawEngine", "ClawLoad", "ClawWire", "ClawConfig", "CClaw"]),
-        .testTarget(name: "SimulationTests", dependencies: ["ClawEngine", "ClawWire", "ClawConfig", "CClaw"]),
+        .testTarget(name: "SimulationTests", dependencies: ["ClawEngine", "ClawPolicy", "CScan", "ClawWire", "ClawConfig", "CClaw"]),
         .testTarget(name: "ClawLoadTests", dependencies: ["ClawLoad", "ClawWire", "CClaw"]),
     ],
     swiftLanguageModes: [.v6]

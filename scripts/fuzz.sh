@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for some seconds: scripts/fuzz.sh SECONDS [NAME…]. A target is a file Tests/Fuzz/NAME.swift that exports
-# LLVMFuzzerTestOneInput (with @c) and imports ClawWire, ClawDialect or ClawConfig; these, CScan, libyaml and claw_h2 of CClaw (which HTTP2 imports)
+# LLVMFuzzerTestOneInput (with @c) and imports ClawWire, ClawDialect, ClawPolicy or ClawConfig; these, CScan, libyaml and claw_h2 of CClaw (which HTTP2 imports)
 # are built beside it with the fuzzer's and the address sanitizer's instrumentation. Targets that speak of dialects have Tests/Fuzz/Dialect with them. What a run discovers is kept in .build/fuzz/corpus/NAME; seeds that belong to the project lie in
 # Tests/Fuzz/seeds/NAME, those of the test suites in ../shared/suites (or $OPENCLAW_SHARED/suites) are used when they are there.
 # A crash leaves its input in .build/fuzz/NAME-crash-… and fails the run; .build/fuzz/NAME INPUT plays it again.
@@ -52,7 +52,8 @@ library() {
 }
 library ClawWire Sources/ClawWire Sources/CScan
 library ClawDialect Sources/ClawDialect Sources/ClawWire Sources/CScan
-library ClawConfig Sources/ClawConfig Sources/ClawDialect Sources/ClawWire
+library ClawPolicy Sources/ClawPolicy Sources/ClawWire Sources/CScan
+library ClawConfig Sources/ClawConfig Sources/ClawDialect Sources/ClawPolicy Sources/ClawWire
 
 shared="${OPENCLAW_SHARED:-../shared}/suites"
 if [ -d "$shared" ] && command -v python3 >/dev/null; then
@@ -65,7 +66,9 @@ export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0
 for name in "${names[@]}"; do
     support=(Tests/Fuzz/Support)
     case "$name" in Dialect* | Scanners) support+=(Tests/Fuzz/Dialect) ;; esac
-    libraries=("$out/libClawConfig.a" "$out/libClawDialect.a" "$out/libClawWire.a" "${objects[@]}")
+    # Of the engine only what reads a described request, which needs nothing else of it.
+    [ "$name" = Scanners ] && support+=(Sources/ClawEngine/Routing/Explain/DescribedRequest.swift Sources/ClawEngine/Routing/Explain/DescribedRequest+JSON.swift)
+    libraries=("$out/libClawConfig.a" "$out/libClawPolicy.a" "$out/libClawDialect.a" "$out/libClawWire.a" "${objects[@]}")
     if ! is_current "$out/$name" "Tests/Fuzz/$name.swift" "${support[@]}" "${libraries[@]}"; then
         mapfile -t sources < <(find "${support[@]}" -name '*.swift' | sort)
         swiftc "${flags[@]}" -wmo -parse-as-library -module-name "Fuzz$name" "Tests/Fuzz/$name.swift" "${sources[@]}" \

@@ -9,7 +9,7 @@ swift_minimum="6.3"
 packages=(libc6-dev gcc make pkg-config git ca-certificates liburing-dev libcurl4-openssl-dev libssl-dev libnghttp2-dev zlib1g-dev)
 for want in "$@"; do
     case "$want" in
-        tests) packages+=(python3 python3-venv curl openssl nghttp2-server nghttp2-client) ;;
+        tests) packages+=(python3 python3-venv curl openssl nghttp2-server nghttp2-client etcd-server etcd-client dnsmasq-base) ;;
         perf) packages+=(python3 python3-venv nginx haproxy wrk nghttp2-client nghttp2-proxy openssl) ;;
         *) echo "setup: unknown part '$want', known: tests, perf" >&2; exit 64 ;;
     esac

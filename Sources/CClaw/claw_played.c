@@ -41,9 +41,13 @@ typedef struct played_socket {
 
 typedef struct outcome { int32_t result; uint64_t delay_ns; } outcome;
 typedef struct name { char *host, *address; } name;
+typedef struct port_rule { uint16_t port; int32_t result; uint64_t delay_ns; } port_rule;
+enum { PORT_RULES_MAX = 64 };
 
 typedef struct played_state {
     uint64_t clock;
+    port_rule ports[PORT_RULES_MAX];
+    int32_t ports_count;
     played_socket *sockets;   // by fd - FIRST_FD
     int32_t count, capacity;
     int32_t accepting_from;   // no socket before it waits to be accepted
@@ -100,6 +104,16 @@ int32_t claw_played_connect_result(claw_loop *loop, int32_t result, uint64_t del
     played_state *state = state_of(loop);
     if (!grow((void **)&state->outcomes, state->outcomes_count, &state->outcomes_capacity, sizeof(outcome))) return -ENOMEM;
     state->outcomes[state->outcomes_count++] = (outcome){ .result = result, .delay_ns = delay_ns };
+    return 0;
+}
+
+int32_t claw_played_port(claw_loop *loop, uint16_t port, int32_t result, uint64_t delay_ns) {
+    played_state *state = state_of(loop);
+    int32_t at = 0;
+    while (at < state->ports_count && state->ports[at].port != port) at++;
+    if (at == PORT_RULES_MAX) return -ENOSPC;
+    if (at == state->ports_count) state->ports_count++;
+    state->ports[at] = (port_rule){ .port = port, .result = result, .delay_ns = delay_ns };
     return 0;
 }
 
@@ -235,6 +249,8 @@ static int32_t connect_start(claw_loop *loop, const claw_address *address, uint6
     if (fd < 0) return fd;
     outcome next = { 0 };
     if (state->outcomes_used < state->outcomes_count) next = state->outcomes[state->outcomes_used++];
+    for (int32_t i = 0; i < state->ports_count; i++)
+        if (state->ports[i].port == claw_address_port(address)) next = (outcome){ .result = state->ports[i].result, .delay_ns = state->ports[i].delay_ns };
     played_socket *p = played_at(loop, fd);
     p->address = *address;
     p->connecting = true;

@@ -287,6 +287,8 @@ int32_t transfer_request_apply(transfer *t, const claw_transfer_request *request
     claw_curl.easy_set(easy, CURLOPT_WRITEDATA, t);
     claw_curl.easy_set(easy, CURLOPT_HTTPHEADER, headers);
     apply_policy(easy, request->policy);
+    // In clear text nothing says that it could be HTTP/2, so waiting would be for the first answer on it.
+    if (strncmp(request->url, "https:", 6) != 0) claw_curl.easy_set(easy, CURLOPT_PIPEWAIT, 0L);
     apply_method(t, request->method, t->body.length > 0);
     return 0;
 }

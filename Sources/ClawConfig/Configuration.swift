@@ -1,6 +1,7 @@
 // The checked configuration: what openclaw.yaml says, typed, complete with defaults and free of contradictions. Everything downstream
 // (the engine's compiled plan) is made from this value and nothing else. Times are nanoseconds, sizes are bytes.
 import ClawDialect
+import ClawPolicy
 
 /// A secret: prints as *** plus its last four characters wherever it could be printed, by reflection (`dump`) too.
 public struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
@@ -15,6 +16,7 @@ public struct Configuration: Sendable {
     public var server = Server()
     public var upstreams: [Upstream] = []
     public var routes: [Route] = []
+    public var modelRouting: ModelRouting?
     public var catalogue = ModelCatalogue()
     public var logging = Logging()
     public var metrics = Metrics()
@@ -162,6 +164,8 @@ public struct UpstreamKey: Sendable {
     public var id: String
     public var value: Secret
     public var weight = 1
+    /// Models (names that clients ask for, or ids) this key may be used for; empty: all.
+    public var models: [String] = []
     public init(id: String, value: Secret, weight: Int = 1) { self.id = id; self.value = value; self.weight = weight }
 }
 
@@ -173,6 +177,8 @@ public struct Endpoint: Sendable {
     /// Path prefix without trailing slash, e.g. "/v1".
     public var basePath: String
     public var weight = 1
+    /// The name that `host` is an address of, where discovery knows it: asked for in TLS and in Host.
+    public var name: String?
     public init(isTLS: Bool, host: String, port: UInt16, basePath: String, weight: Int = 1) {
         self.isTLS = isTLS; self.host = host; self.port = port; self.basePath = basePath; self.weight = weight
     }
@@ -238,7 +244,74 @@ public struct Upstream: Sendable {
     public var aws = AWS()
     /// Leave out what the upstream's dialect cannot express (`drop_unsupported`); nil: as `server.drop_unsupported` says.
     public var dropUnsupported: Bool?
+    public var breaker = BreakerSettings()
+    public var cooldown = CooldownSettings()
+    /// `max_concurrency`, `max_pending`, `adaptive_concurrency`.
+    public var concurrency = ConcurrencySettings()
+    /// `health.active`; nil: no probes.
+    public var probe: ProbeSettings?
+    /// `health.passive`.
+    public var outlier = OutlierSettings()
+    /// Where its endpoints come from (`endpoints.discovery`); then `endpoints` is what is known before the first answer, and may be empty.
+    public var discovery: Discovery?
+    /// What its models can do (`capabilities`); empty: what the catalogue says.
+    public var capabilities: [Capability] = []
+    /// A label for `model_routing` and people (`tier`).
+    public var tier: String?
     public init(name: String, type: UpstreamType) { self.name = name; self.type = type }
+}
+
+public enum Capability: String, Sendable, CaseIterable { case chat, tools, vision, embeddings, jsonSchema = "json_schema", streaming, reasoning, audio }
+
+/// Where an upstream's endpoints come from. A source that is down keeps the last good set.
+public struct Discovery: Sendable {
+    public enum Source: Sendable {
+        /// `type: dns`: A and AAAA, or SRV (`record: srv`), of a name; `server`: host:port of a name server instead of those of the system.
+        case dns(name: String, record: Record, port: UInt16, server: String?)
+        /// `type: file`: a YAML or JSON list of URLs or {url, weight}, looked at once a second.
+        case file(path: String)
+        /// `type: kubernetes`: EndpointSlices of a service, by list and watch. `api`: URL of the API server; `token_file`, `ca`: as a pod has them.
+        case kubernetes(api: String, namespace: String, service: String, port: String?, tokenFile: String?, ca: String?)
+        /// `type: consul`: healthy instances of a service, by blocking queries.
+        case consul(address: String, service: String, tag: String?, datacenter: String?, token: Secret?)
+        /// `type: etcd`: each key below a prefix is an endpoint (its value a URL, host:port, or {"url"|"address", "weight"}), by watch.
+        case etcd(endpoints: [String], prefix: String, username: String?, password: Secret?)
+    }
+    public enum Record: String, Sendable, CaseIterable { case a, aaaa, any, srv }
+    public var source: Source
+    /// What is put around a found host and port (`scheme`, `path`).
+    public var isTLS = false
+    public var basePath = ""
+    /// Least time between two looks where the source does not say (`interval_seconds`).
+    public var interval: UInt64 = 30_000_000_000
+    public init(source: Source) { self.source = source }
+}
+
+/// Profiles that choose models (`model_routing`).
+public struct ModelRouting: Sendable {
+    public struct Profile: Sendable {
+        public var name: String
+        public var contextTokensMax: Int64?
+        /// Names or types of upstreams, the first is asked first; others that serve the model come after them.
+        public var preferProviders: [String] = []
+        /// Models in the order in which they are tried; empty: the one asked for.
+        public var models: [String] = []
+        public init(name: String) { self.name = name }
+    }
+    public struct Rule: Sendable {
+        public var header: String
+        /// `equals`; nil: present is enough.
+        public var equals: String?
+        /// Index into `profiles`.
+        public var profile: Int
+        public init(header: String, equals: String?, profile: Int) { self.header = header; self.equals = equals; self.profile = profile }
+    }
+    /// Index into `profiles`.
+    public var defaultProfile: Int?
+    /// In file order, which is the order in which larger windows are looked for.
+    public var profiles: [Profile] = []
+    public var rules: [Rule] = []
+    public init() {}
 }
 
 /// Where an upstream of type bedrock has its credentials from (`aws`). Without any of it: the environment, the profile file, the container's endpoint, in
@@ -298,13 +371,46 @@ public struct RouteMatch: Sendable {
     public var headers: [(name: String, test: TextMatch)] = []
     public var query: [(name: String, test: TextMatch)] = []
     public var body: [(path: String, test: BodyTest)] = []
+    /// Tags of the caller's key (`key.tags`): all of them have to be there; and its id (`key.id`) and tenant (`key.tenant`), any one of the list.
+    public var keyTags: [String] = []
+    public var keyIDs: [String] = []
+    public var keyTenants: [String] = []
+    public var prompt: PromptMatch?
+    public init() {}
+}
+
+/// Conditions on what is asked (`match.prompt`); all that is given has to hold.
+public struct PromptMatch: Sendable {
+    /// `contains_any`, `contains_all`: found anywhere in the prompt's text, whatever the case.
+    public var containsAny: [String] = []
+    public var containsAll: [String] = []
+    /// ISO 639-1 codes, any one of them (`language`).
+    public var languages: [String] = []
+    /// On the estimate of prompt tokens (`max_tokens_estimate`: gt, gte, lt, lte).
+    public var tokens: [BodyTest] = []
     public init() {}
 }
 
 public enum StrategyType: String, Sendable, CaseIterable {
     case firstAvailable = "first_available", roundRobin = "round_robin", weightedRoundRobin = "weighted_round_robin"
     case weightedRandom = "weighted_random", failover
+    case leastConnections = "least_connections", lowestLatency = "lowest_latency", lowestCost = "lowest_cost"
+    case canary, consistentHash = "consistent_hash", shadow
+
+    /// A target's `weight` counts; one with 0 gets nothing.
+    public var goesByWeight: Bool {
+        switch self {
+        case .weightedRandom, .weightedRoundRobin, .leastConnections, .consistentHash: true
+        default: false
+        }
+    }
+
+    /// Who answers first is the order of the list, so that the later ones stand in for those before them; with the others each is chosen for its own sake.
+    public var goesByList: Bool { self == .failover || self == .firstAvailable || self == .shadow }
 }
+
+/// What a request is told apart by (`strategy.by`): for canary and consistent_hash.
+public enum Identity: Sendable, Equatable { case none, key, user, session, ip, header(String) }
 
 public struct StrategyTarget: Sendable {
     /// Index into Configuration.upstreams.
@@ -312,14 +418,25 @@ public struct StrategyTarget: Sendable {
     public var weight = 1
     /// Replaces the requested model.
     public var model: String?
+    /// Share of a canary or of a shadow, 0…100.
+    public var percentage: Double?
+    /// Passed over while its time to the first token is above (`max_latency_ms`).
+    public var latencyMax: UInt64?
     public init(upstream: Int, weight: Int = 1, model: String? = nil) { self.upstream = upstream; self.weight = weight; self.model = model }
 }
 
-public struct Retries: Sendable {
-    /// Attempts in all, the first included (`max_attempts`).
-    public var attemptsMax = 3
+/// What a route does when its strategy's upstreams fail (`fallback`, `on_…`).
+public struct Fallback: Sendable {
+    /// Asked after the strategy's.
+    public var targets: [StrategyTarget] = []
+    /// nil: none for `targets`; what the strategy itself names is allowed.
+    public var allowDowngrade: AllowDowngrade?
+    /// Ladders that the route declares, by class.
+    public var ladders: [LadderClass: Ladder] = [:]
     public init() {}
 }
+
+public enum Affinity: String, Sendable, CaseIterable { case promptPrefix = "prompt_prefix" }
 
 public struct Route: Sendable {
     public var id: String
@@ -329,7 +446,21 @@ public struct Route: Sendable {
     /// Requested model → model sent upstream.
     public var modelMap: [String: String] = [:]
     public var timeoutNanoseconds: UInt64?
-    public var retries = Retries()
+    public var retries = RetrySettings()
+    public var fallback = Fallback()
+    /// nil: any key and endpoint.
+    public var affinity: Affinity?
+    public var hedge: HedgeSettings?
+    /// A stream whose upstream dies goes on at the next candidate (`resume`).
+    public var resume = false
+    /// nil: model for providers, http for plain upstreams.
+    public var trafficClass: TrafficClass?
+    /// What canary and consistent_hash tell requests apart by (`strategy.by`).
+    public var identity = Identity.none
+    /// Chance of asking another than the fastest (`strategy.exploration`), for lowest_latency.
+    public var exploration = 0.05
+    /// consistent_hash passes a target by whose load is above so many times the average (`strategy.load_factor`); 0: never.
+    public var loadFactor = 1.25
     /// nil: as the upstream says.
     public var dropUnsupported: Bool?
     /// Path prefix taken off before the rest is joined to an `http` upstream's base path (`strip_prefix`).
@@ -360,7 +491,18 @@ public struct Metrics: Sendable {
 
 public struct Security: Sendable {
     public var allowUnauthenticated = false
+    /// Who may call (`keys`); empty: everybody. With keys a request without a valid one is a 401.
+    public var keys: [CallerKey] = []
     public init() {}
+}
+
+/// A caller's key as it stands in the file (`security.keys[]`).
+public struct CallerKey: Sendable {
+    public var id: String
+    public var value: Secret
+    public var tenant: String?
+    public var tags: [String] = []
+    public init(id: String, value: Secret) { self.id = id; self.value = value }
 }
 
 /// One thing wrong (or doubtful) in a configuration file.

@@ -51,6 +51,8 @@ private func finish(_ configuration: inout Configuration, _ table: Table<Configu
     // Keys of an object are sorted, but the order of upstreams is the order of fail-over, so it is part of the version.
     var hashed = members
     hashed["upstream_order"] = .array(configuration.upstreams.map { .text($0.name) })
+    // So is that of profiles, by which larger windows are looked for.
+    if let routing = configuration.modelRouting { hashed["profile_order"] = .array(routing.profiles.map { .text($0.name) }) }
     // What a file beside this one says of models is too, though not its text.
     if let digest = configuration.catalogue.digest { hashed["catalogue_digest"] = .text(digest) }
     configuration.version = SHA256.hex(of: Array(Canonical.object(hashed).json(.digested).utf8))

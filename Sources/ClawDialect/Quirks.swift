@@ -44,6 +44,8 @@ public struct Quirks: Sendable, Equatable {
     public var takesSamplers = false
     /// An assistant's message at the end with `prefix: true` is continued (Mistral).
     public var takesPrefix = false
+    /// It is continued where `continue_final_message` says so (vLLM).
+    public var asksToContinue = false
     /// Text parts of a message are best sent as one string (Ollama makes a message of each).
     public var joinsTexts = false
     /// Images must be data URLs (Ollama).

@@ -119,6 +119,7 @@ struct GatewayProcess {
             default: break
             }
             gateway.collectPlans()
+            gateway.drainEvents()
             if !gateway.isDraining { gateway.lookAtCertificates() }
             if gateway.configuration.server.watchConfig, !gateway.isDraining {
                 let stamp = FileStamp(source.path)

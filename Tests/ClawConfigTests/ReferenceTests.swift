@@ -7,7 +7,7 @@ import Testing
         for row in FileTable.make().rows(Configuration()) { #expect(reference.contains("`\(row.key)`") || !row.key.contains("."), "\(row.key)") }
         for line in ["| `server.listen_port` | 0…65535 | 8080 | Port for clients; 0 takes a free one. |", "| `server.workers` | auto or 1…1024 | auto |",
                      "| `upstreams.NAME.type` | one of openai, anthropic, gemini, bedrock, azure, cohere, mistral, ollama, generic, http | required |", "| `upstreams.NAME.api_keys[].weight` | 1…1000000 | 1 |",
-                     "| `routes[].retries.max_attempts` | 1…6 | 3 |", "- `rate_limits`: ", "- `upstreams.NAME.breaker`: ", "| `server.admin.token` | secret |  |"] {
+                     "| `routes[].retries.max_attempts` | 1…6 | 3 |", "- `rate_limits`: ", "- `routes[].cache`: ", "| `upstreams.NAME.breaker.failure_ratio` | 0.01…1 | 0.5 |", "| `server.admin.token` | secret |  |"] {
             #expect(reference.contains(line), "\(line)")
         }
     }

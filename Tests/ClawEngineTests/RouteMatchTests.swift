@@ -35,7 +35,7 @@ import Testing
             connection = worker.connections.base + slot.index
             connection.initialize(to: Connection())
             exchange = worker.exchanges.base + place.index
-            exchange.initialize(to: Exchange(plan: owner.ref))
+            exchange.initialize(to: worker.blankExchange(place.index, owner.ref))
             let parsed = worker.requestHead
             exchange.pointee.connection = UInt32(slot.index)
             exchange.pointee.method = parsed.method

@@ -19,6 +19,7 @@ import tempfile
 
 import pytest
 
+from calm import calm
 from upstreams import Mock, Recorder
 from wire import Client, until
 
@@ -130,7 +131,7 @@ class Gateway:
     def write(self, configuration):
         """Puts a configuration (JSON is YAML too) in place of the file."""
         fresh = self.config_path.with_suffix(".new")
-        fresh.write_text(json.dumps(configuration, indent=1))
+        fresh.write_text(json.dumps(calm(configuration), indent=1))
         fresh.rename(self.config_path)
 
     def reload(self, configuration):

@@ -156,7 +156,7 @@ def test_truncated_answers_go_to_the_next_candidate(house, front, kind):
     path, asked = ask_of(front, "m")
     got = gateway.ask("POST", path, asked)
     assert got.status == 200 and got.header("x-openclaw-upstream") == "good", got.body
-    assert [attempt["class"] for attempt in gateway.record(got.id)["attempts"]] == ["network", None]
+    assert [attempt["class"] for attempt in gateway.record(got.id)["attempts"]] == ["network", "network", None]
 
 
 def broken(message: bytes, at: int) -> bytes:
@@ -261,7 +261,7 @@ def test_an_error_before_the_first_text_is_a_real_status(house, kind, front):
     record = gateway.record(got.id)
     if dialect == front:
         # With nobody else to ask the upstream's own words go through.
-        assert got.body == b"".join(pieces) and record["error_class"] == "server_error"
+        assert got.body == b"".join(pieces) and record["error_class"] == ("overloaded" if kind in ("anthropic", "gemini") else "server_error")
         return
     assert got.status >= 400, (got.status, got.body)
     assert "it broke" in error_of(front, got.json())[0]

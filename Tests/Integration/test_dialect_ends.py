@@ -53,8 +53,8 @@ def test_upstreams_cut_anywhere_and_clients_that_leave_anywhere_leave_nothing(st
     for round_ in range(60):
         whole_ = answers[round_ % len(answers)]
         ending = ("whole", "reset", "close", "stall")[chance.randrange(4 if round_ % 5 == 0 else 3)]
-        # Each cut for the second candidate, too.
-        plan[:] = [(whole_, chance.randrange(len(whole_)), ending) for _ in range(2)]
+        # Each cut for the second attempt and the second candidate, too, and for kept connections that turn out dead.
+        plan[:] = [(whole_, chance.randrange(len(whole_)), ending) for _ in range(6)]
         leaves = chance.random() < 0.3
         client = gateway.connect()
         try:

@@ -170,19 +170,24 @@ def test_a_reset_before_the_answer_moves_on_and_one_within_it_is_an_error_event(
     for code in (INTERNAL_ERROR, CANCEL, PROTOCOL_ERROR, ENHANCE_YOUR_CALM):
         got = gateway.chat(stream=True, user=f"early {code}")
         assert got.body == b"".join(good_stream()) and got.header("x-openclaw-upstream") == "second"
+        assert [attempt["why"] for attempt in gateway.record(got.id)["attempts"]] == ["first", "retry", "next_candidate"]
         got = gateway.chat(stream=True, user=f"late {code}")
         assert got.text == "x" and got.events[-1]["error"]["code"] == "upstream_truncated" and b"[DONE]" not in got.body
         assert gateway.record(got.id)["disconnected"] == "upstream"
-    assert first.connections == 1
+    # Each early one is tried again on another connection, and no more than that.
+    assert first.connections <= 5
 
 
 @BOTH
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_an_upstream_that_dies_with_twenty_streams(start, speak, how, clear):
-    """Ten have shown content: an error event each. Ten have not: they go to the next."""
+    """Ten have shown content: an error event each. Ten have not: they are tried again there, in vain, and go to the next."""
     begun = threading.Event()
 
     def play(session):
+        if session.peer.number > 0:
+            session.call()
+            return getattr(session.peer, how)()
         calls = [session.call() for _ in range(20)]
         for call in calls:
             stream_head(session, call)
@@ -206,7 +211,7 @@ def test_an_upstream_that_dies_with_twenty_streams(start, speak, how, clear):
         assert got.body == b"".join(good_stream()) and got.header("x-openclaw-upstream") == "second"
     for client in clients[::2]:
         client.close()
-    assert first.connections == 1 and second.connections == 1
+    assert 2 <= first.connections <= 11 and second.connections == 1
 
 
 def test_a_stale_connection_is_never_seen(start, speak):

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/dialects.md", "docs/errors.md", "docs/metrics.md", "perf/README.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/dialects.md", "docs/errors.md", "docs/metrics.md", "docs/routing.md", "perf/README.md"]
 ENGINE = ROOT / "Sources/ClawEngine"
 
 

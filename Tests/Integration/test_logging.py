@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from discovery_rig import Named
+from rig import Gateway, route
 from upstreams import headers
 from wire import chat, request, until
 
@@ -114,6 +116,18 @@ def test_text_lines_have_one_line_too(gateway, mock, tmp_path):
         texts.ask(data, "GET" if data.startswith(b"GET") else "POST")
     lines = until(lambda: len(found := path.read_text().splitlines()) >= 4 and found, "four lines")
     assert len(lines) == 4 and all("request_id=" in line for line in lines)
+
+
+def test_a_404_of_a_plain_backend_is_not_about_a_model(tmp_path):
+    backend = Named("plain")
+    backend.status = 404
+    try:
+        with Gateway({"upstreams": {"web": {"type": "http", "base_url": backend.url}}, "routes": [route("web")]}, tmp_path) as gateway:
+            assert gateway.ask("GET", "/nothing").status == 404
+            line = gateway.record(gateway.ask("GET", "/nothing").header("x-request-id"))
+            assert line["error_class"] == "bad_request" and line["attempts"][0]["class"] == "bad_request"
+    finally:
+        backend.stop()
 
 
 def test_RE_06_a_full_disk_does_not_stop_requests(gateway, mock):

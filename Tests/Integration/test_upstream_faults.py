@@ -52,12 +52,14 @@ def test_UP_01_the_next_upstream_takes_over(start):
             "hanging": generic(black_hole(), connect_timeout_seconds=0.2),
             "good": generic(mock.url),
         },
-        "routes": [route("refusing", "hanging", "good")],
+        "routes": [route("refusing", "hanging", "good", retries={"max_attempts": 4})],
     })
     for stream in (False, True):
         answer = gateway.chat(stream=stream)
-        assert (answer.status, answer.header("x-openclaw-upstream"), answer.header("x-openclaw-attempts")) == (200, "good", "3")
-        assert [attempt["class"] for attempt in gateway.record(answer.id)["attempts"]] == ["network", "timeout", None]
+        assert (answer.status, answer.header("x-openclaw-upstream"), answer.header("x-openclaw-attempts")) == (200, "good", "4")
+        # What could not be reached is tried once more, what hangs never.
+        assert [(attempt["class"], attempt["why"]) for attempt in gateway.record(answer.id)["attempts"]] == [
+            ("network", "first"), ("network", "retry"), ("timeout", "next_candidate"), (None, "next_candidate")]
 
 
 def test_UP_02_unknown_name_is_502_and_blocks_nobody(start):

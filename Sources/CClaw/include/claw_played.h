@@ -11,6 +11,8 @@
 int32_t claw_played_client(claw_loop *loop, int32_t listen_fd);
 /// How the next claw_connect calls end, in order: 0 or negated errno (default 0), after delay_ns.
 int32_t claw_played_connect_result(claw_loop *loop, int32_t result, uint64_t delay_ns);
+/// How every claw_connect to this port ends from now on, whatever claw_played_connect_result said. At most 64 ports.
+int32_t claw_played_port(claw_loop *loop, uint16_t port, int32_t result, uint64_t delay_ns);
 /// The descriptors claw_connect opened, in order; returns how many since creation, writes the address asked for.
 int32_t claw_played_connected(claw_loop *loop, int32_t index, int32_t *fd, claw_address *address);
 /// The peer of fd sends bytes (copied). They surface as the socket's receive mode allows; buffered, each

@@ -72,6 +72,9 @@ enum Canonical {
         nanoseconds % 1_000_000_000 == 0 ? .integer(Int(nanoseconds / 1_000_000_000)) : .decimal(Double(nanoseconds) / 1e9)
     }
 
+    /// Nanoseconds as a whole number of milliseconds.
+    static func milliseconds(_ nanoseconds: UInt64) -> Canonical { .integer(Int(nanoseconds / 1_000_000)) }
+
     private static func quote(_ text: String, to output: inout String) {
         output += "\""
         for scalar in text.unicodeScalars {

@@ -11,8 +11,8 @@ enum FileTable {
             .section("security", \.security, SecurityTable.make(), Security(), "Who may use the gateway."),
             .section("logging", \.logging, LoggingTable.make(), Logging(), "The log."),
             .section("metrics", \.metrics, MetricsTable.make(), Metrics(), "Metrics of the admin listener."),
-            .later("model_routing", "Profiles and rules that choose a model."),
-            .later("modelRouting", "As `model_routing`."),
+            ModelRoutingTable.option(.snake),
+            ModelRoutingTable.option(.camel),
             .later("rate_limits", "Limits on requests and tokens."),
             .later("caching", "Cached answers."),
             .later("transformations", "Changes to requests and answers."),
@@ -24,17 +24,21 @@ enum FileTable {
     /// `gateway` of openclaw.json: other names for three options of server.
     private static func gateway() -> Option<Configuration> {
         let table = Table<Configuration>(options: [
-            Option(key: "bind", type: "host:port", doc: "As `server.listen_address` and `server.listen_port`.",
+            Option(key: "bind", type: "address, :port, address:port or loopback",
+                   doc: "As `server.listen_address` and `server.listen_port`; what it does not say stays as it is. `loopback` is 127.0.0.1.",
                    read: { configuration, node, key, loading in
-                       guard let text = loading.text(node, key, expected: "host:port") else { return }
-                       guard let colon = text.string.lastIndex(of: ":"), let port = Scalars.integer(String(text.string[text.string.index(after: colon)...])),
-                             let port = UInt16(exactly: port) else { return loading.error(node.place, key, "expected host:port, found \(text.shown)") }
-                       var host = String(text.string[..<colon])
-                       if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-                       if Address.problem(host) != nil || host.hasPrefix("unix:") { return loading.error(node.place, key, "expected host:port with an IP address or localhost, found \(text.shown)") }
-                       (configuration.server.listenAddress, configuration.server.listenPort) = (host, port)
-                       loading.note(node, "server.listen_address", text.names)
-                       loading.note(node, "server.listen_port", text.names)
+                       guard let text = loading.text(node, key, expected: bindForm) else { return }
+                       guard let bind = bind(text.string) else { return loading.error(node.place, key, "expected \(bindForm), found \(text.shown)") }
+                       if let address = bind.address {
+                           configuration.server.listenAddress = address
+                           loading.bindKeys.insert("listen_address")
+                           loading.note(node, "server.listen_address", text.names)
+                       }
+                       if let port = bind.port {
+                           configuration.server.listenPort = port
+                           loading.bindKeys.insert("listen_port")
+                           loading.note(node, "server.listen_port", text.names)
+                       }
                    },
                    write: { _ in nil }),
             Option(key: "requestTimeoutMs", type: "1…86400000", doc: "As `server.timeout_seconds`, in milliseconds.",
@@ -50,9 +54,24 @@ enum FileTable {
                       write: { _ in nil })
     }
 
+    private static let bindForm = "an IP address, localhost or loopback, with or without :port, or :port"
+
+    private static func bind(_ text: String) -> (address: String?, port: UInt16?)? {
+        var host = Substring(text), port: UInt16?
+        // More than one colon and no bracket: an IPv6 address without a port.
+        if let colon = text.lastIndex(of: ":"), text.hasPrefix("[") ? text[..<colon].hasSuffix("]") : text.firstIndex(of: ":") == colon {
+            guard let number = Scalars.integer(String(text[text.index(after: colon)...])), let value = UInt16(exactly: number) else { return nil }
+            (host, port) = (text[..<colon], value)
+        }
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        if host.isEmpty { return port.map { (nil, $0) } }
+        let address = host == "loopback" ? "127.0.0.1" : String(host)
+        return Address.problem(address) == nil && !Address.isUnix(address) ? (address, port) : nil
+    }
+
     static func check(_ configuration: inout Configuration, _ root: DocumentNode, _ loading: Loading) {
         if let server = root.member("server"), let gateway = root.member("gateway") {
-            let pairs = [("bind", "listen_address"), ("bind", "listen_port"), ("requestTimeoutMs", "timeout_seconds")]
+            let pairs = loading.bindKeys.sorted().map { ("bind", $0) } + [("requestTimeoutMs", "timeout_seconds")]
             for (one, other) in pairs {
                 if let place = gateway.member(one)?.place, server.member(other) != nil {
                     loading.error(place, "gateway.\(one)", "give either server.\(other) or gateway.\(one)")
@@ -61,6 +80,8 @@ enum FileTable {
         }
         ServerTable.check(&configuration, root, loading)
         ListenerTable.checkRoutes(configuration, root, loading)
+        SecurityTable.check(configuration, root, loading)
+        ModelRoutingTable.check(configuration, root, loading)
         LoggingTable.check(configuration, root, loading)
     }
 }

@@ -37,7 +37,7 @@ enum ListenerTable {
                 Names.isName($0) ? $0 == mainName ? "main is the listener of listen_address and listen_port" : nil : "expected a name of \(Names.rule)"
             }.required(),
             .text("address", type: "an IP address, `localhost` or `unix:/path`", \.address,
-                  "Where clients connect. Beyond loopback, `tls.client_auth: required` or `security.allow_unauthenticated` is needed.", check: Address.problem),
+                  "Where clients connect. Beyond loopback, `security.keys`, `tls.client_auth: required` or `security.allow_unauthenticated` is needed.", check: Address.problem),
             Option(key: "port", type: "0…65535", doc: "Port for clients; 0 takes a free one. Required unless the address is a unix socket.", defaultText: "required",
                    read: { listener, node, key, loading in if let port = loading.integer(node, key, 0...65535) { listener.port = UInt16(port) } },
                    write: { Address.isUnix($0.address) ? nil : .integer(Int($0.port)) }),
@@ -71,6 +71,8 @@ enum ListenerTable {
         func placeOf(_ key: String) -> Place { node?.member(key)?.place ?? node?.place ?? root.place }
         let isMainGiven = mainKeys.contains { node?.member($0) != nil } || root.member("gateway")?.member("bind") != nil
         let listed = configuration.server.listeners
+        // Keys that are wrong have been complained of.
+        let isGuarded = configuration.security.allowUnauthenticated || root.member("security")?.member("keys") != nil
         for (index, listener) in listed.enumerated() where index < items.count {
             let path = "server.listeners[\(index)]", item = items[index]
             if let port = item.member("port"), Address.isUnix(listener.address) {
@@ -78,7 +80,7 @@ enum ListenerTable {
             } else if item.member("port") == nil, item.members != nil, !Address.isUnix(listener.address) {
                 loading.error(item.place, "\(path).port", "missing; expected 0…65535")
             }
-            if !Address.isLocal(listener.address), listener.tls?.clientAuth != .required, !configuration.security.allowUnauthenticated {
+            if !Address.isLocal(listener.address), listener.tls?.clientAuth != .required, !isGuarded {
                 loading.error(item.member("address")?.place ?? item.place, "\(path).address", reachable(listener.address))
             }
         }
@@ -87,8 +89,9 @@ enum ListenerTable {
             main.address = configuration.server.listenAddress
             main.port = configuration.server.listenPort
             main.tls = configuration.server.tls
-            if !Address.isLocal(main.address), main.tls?.clientAuth != .required, !configuration.security.allowUnauthenticated {
-                loading.error(placeOf("listen_address"), "server.listen_address", reachable(main.address))
+            if !Address.isLocal(main.address), main.tls?.clientAuth != .required, !isGuarded {
+                let bind = node?.member("listen_address") == nil ? root.member("gateway")?.member("bind") : nil
+                loading.error(bind?.place ?? placeOf("listen_address"), bind == nil ? "server.listen_address" : "gateway.bind", reachable(main.address))
             }
             configuration.server.listeners = [main] + listed
         }
@@ -101,7 +104,7 @@ enum ListenerTable {
 
     private static func reachable(_ address: String) -> String {
         "\(address) is reachable from other machines and no access control is configured; "
-            + "listen on 127.0.0.1, or write security.allow_unauthenticated: true if everybody may use your keys"
+            + "listen on 127.0.0.1, give security.keys, or write security.allow_unauthenticated: true if everybody may use your keys"
     }
 
     /// No name and no place twice; the admin listener's place included.
@@ -135,8 +138,7 @@ enum ListenerTable {
         let names = configuration.server.listeners.map(\.name)
         for (index, route) in configuration.routes.enumerated() {
             guard let match = items[index].member("match") else { continue }
-            var path = "routes[\(index)].match"
-            if let id = items[index].member("id"), case .scalar(route.id, _) = id.value { path = "routes.\(route.id).match" }
+            let path = "\(RouteTable.path(items[index], index)).match"
             if let node = match.member("listener") {
                 for name in route.match.listeners where !names.contains(name) {
                     let place = node.items?.first { if case .scalar(name, _) = $0.value { true } else { false } }?.place ?? node.place

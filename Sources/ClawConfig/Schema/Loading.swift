@@ -3,6 +3,8 @@
 
 final class Loading {
     static let issuesMax = 200
+    /// Warnings never crowd out errors.
+    static let warningsMax = 100
 
     /// True exactly when an issue was left out; then there is no need to look for more.
     private(set) var isFull = false
@@ -10,6 +12,8 @@ final class Loading {
     let file: String
     let environment: [String: String]
     private(set) var issues: [ConfigurationIssue] = []
+    private(set) var errorCount = 0
+    private var warningCount = 0
     /// Dotted key → "openclaw.yaml:12" or "openclaw.yaml:12 ${NAME}". What is not in here is a default.
     private(set) var sources: [String: String] = [:]
     /// Keys whose value holds something from the environment or a file.
@@ -21,6 +25,9 @@ final class Loading {
     /// Names of upstreams that were defined but are wrong; routes may refer to them without a second error.
     var upstreamNames: Set<String> = []
 
+    /// Options of server that `gateway.bind` gave.
+    var bindKeys: Set<String> = []
+
     init(file: String, environment: [String: String]) {
         self.file = file
         self.environment = environment
@@ -28,10 +35,20 @@ final class Loading {
 
     func error(_ place: Place, _ key: String, _ message: String) { add(.error, place, key, message) }
     func warn(_ place: Place, _ key: String, _ message: String) { add(.warning, place, key, message) }
-    var hasErrors: Bool { issues.contains { $0.severity == .error } }
+    var hasErrors: Bool { errorCount > 0 }
 
     private func add(_ severity: ConfigurationIssue.Severity, _ place: Place, _ key: String, _ message: String) {
+        if severity == .error { errorCount += 1 }
         guard !isFull else { return }
+        if severity == .warning {
+            warningCount += 1
+            guard warningCount <= Self.warningsMax else {
+                if warningCount == Self.warningsMax + 1 {
+                    issues.append(.init(severity: .warning, file: file, line: 0, column: 0, key: "", message: "more than \(Self.warningsMax) warnings; the rest is not shown"))
+                }
+                return
+            }
+        }
         if issues.count == Self.issuesMax {
             isFull = true
             issues.append(.init(file: file, line: 0, column: 0, key: "", message: "more than \(Self.issuesMax) issues; the rest is not looked at"))
@@ -61,11 +78,16 @@ final class Loading {
         var isPlain: Bool
         /// References replaced in it.
         var names: [String]
-        /// For messages: never the value of a reference, which may be a secret in the wrong place.
+        /// For messages: never the value of a reference, which may be a secret in the wrong place, nor the credentials of a URL.
         var shown: String {
             guard names.isEmpty else { return "the value of \(names.joined(separator: " and "))" }
-            let shown = Loading.printable(string, 60)
+            let shown = Loading.printable(masked, 60)
             return isPlain ? shown : "\"\(shown)\""
+        }
+
+        private var masked: String {
+            guard let start = string.firstRange(of: "://"), let end = string.lastIndex(of: "@"), start.upperBound <= end else { return string }
+            return string[..<start.upperBound] + "***" + string[end...]
         }
     }
 
@@ -114,8 +136,9 @@ final class Loading {
     func decimal(_ node: DocumentNode, _ key: String, _ range: ClosedRange<Double>) -> Double? {
         let expected = "\(Canonical.number(range.lowerBound))…\(Canonical.number(range.upperBound))"
         guard let text = text(node, key, expected: expected) else { return nil }
-        if let value = Scalars.decimal(text.string), range.contains(value) { return value }
-        error(node.place, key, "expected \(expected), found \(text.shown)\(Scalars.numberHint(text.string))")
+        let value = Scalars.decimal(text.string)
+        if let value, range.contains(value) { return value }
+        error(node.place, key, "expected \(expected), found \(text.shown)\(value == nil ? Scalars.numberHint(text.string) : "")")
         return nil
     }
 

@@ -1,4 +1,4 @@
-// routes[].match: paths, methods, hosts, and conditions on headers, query and JSON body.
+// routes[].match: paths, methods, hosts, and conditions on headers, query and JSON body. Those on the caller and the prompt are in CallerTable.
 
 import ClawWire
 
@@ -59,8 +59,8 @@ enum MatchTable {
             conditions("headers", "Header conditions: a value, `{regex: …}` or `{present: true}`.", isHeader: true, \.headers),
             conditions("query", "Query parameter conditions, as for headers.", isHeader: false, \.query),
             body(),
-            .later("key", "Attributes of the caller's key."),
-            .later("prompt", "Conditions on the prompt."),
+            CallerTable.key(),
+            CallerTable.prompt(),
         ])
     }
 

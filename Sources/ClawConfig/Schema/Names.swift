@@ -89,6 +89,23 @@ enum Names {
         return items(node, key, 1...countMax, loading)
     }
 
+    /// Names, each once: a list, or one that stands for a list of one.
+    static func words(_ node: DocumentNode, _ key: String, _ count: ClosedRange<Int>, _ loading: Loading) -> [String] {
+        var items = [node], words: [String] = []
+        if case .scalar = node.value {} else { items = self.items(node, key, count, loading) ?? [] }
+        for item in items {
+            guard let text = loading.text(item, key, expected: "a name") else { continue }
+            if !isName(text.string) {
+                loading.error(item.place, key, "expected a name of \(rule), found \(text.shown)")
+            } else if words.contains(text.string) {
+                loading.error(item.place, key, "duplicate \(text.shown)")
+            } else {
+                words.append(text.string)
+            }
+        }
+        return words
+    }
+
     /// Rows of a list's items for the reference.
     static func listed(_ rows: [ReferenceRow]) -> [ReferenceRow] {
         rows.map { var row = $0; row.key = "[].\($0.key)"; return row }

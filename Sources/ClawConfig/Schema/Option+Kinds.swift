@@ -42,6 +42,19 @@ extension Option {
                write: { $0[keyPath: field].map(Canonical.seconds) })
     }
 
+    /// A whole number of milliseconds; the field holds nanoseconds.
+    static func milliseconds(_ key: String, _ range: ClosedRange<Int>, _ field: WritableKeyPath<Target, UInt64>, _ doc: String) -> Option {
+        Option(key: key, type: "milliseconds \(range.lowerBound)…\(range.upperBound)", doc: doc,
+               read: { target, node, key, loading in if let value = loading.integer(node, key, range) { target[keyPath: field] = UInt64(value) * 1_000_000 } },
+               write: { Canonical.milliseconds($0[keyPath: field]) })
+    }
+
+    static func milliseconds(_ key: String, _ range: ClosedRange<Int>, _ field: WritableKeyPath<Target, UInt64?>, _ doc: String) -> Option {
+        Option(key: key, type: "milliseconds \(range.lowerBound)…\(range.upperBound)", doc: doc,
+               read: { target, node, key, loading in if let value = loading.integer(node, key, range) { target[keyPath: field] = UInt64(value) * 1_000_000 } },
+               write: { $0[keyPath: field].map(Canonical.milliseconds) })
+    }
+
     /// Text with a check that returns what is wrong ("expected an absolute path"), nil if nothing is.
     static func text(
         _ key: String, type: String, _ field: WritableKeyPath<Target, String>, _ doc: String, check: @escaping (String) -> String? = { _ in nil }

@@ -68,6 +68,8 @@ struct Table<Target> {
         if let near = Suggestion.nearest(to: key, among: options.map(\.key)) { return "unknown key; did you mean `\(near)`?" }
         // Right name, wrong place: `listen_port` at the top of the file.
         let elsewhere = loading.knownKeys.filter { $0.split(separator: ".").last.map(String.init) == key }
+        // One of this map's own maps first: `upstreams` of a route is that of its strategy.
+        for option in options where option.children().contains(where: { $0.key == key }) { return "unknown key here; did you mean `\(option.key).\(key)`?" }
         if let first = elsewhere.first { return "unknown key here; did you mean `\(first)`?" }
         return "unknown key; known here: \(options.filter { !$0.isLater }.map(\.key).joined(separator: ", "))"
     }

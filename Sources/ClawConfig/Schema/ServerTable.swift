@@ -1,4 +1,4 @@
-// server, its admin listener, logging, metrics and security: the sections that are plain options.
+// server, its admin listener, logging and metrics: the sections that are plain options.
 
 import Glibc
 
@@ -6,7 +6,7 @@ enum ServerTable {
     static func make() -> Table<Server> {
         Table(options: [
             .text("listen_address", type: "an IP address, `localhost` or `unix:/path`", \.listenAddress,
-                  "Where clients connect. Beyond loopback, `tls.client_auth: required` or `security.allow_unauthenticated` has to say that this is meant.",
+                  "Where clients connect. Beyond loopback, `security.keys`, `tls.client_auth: required` or `security.allow_unauthenticated` has to say that this is meant.",
                   check: Address.problem).shown(where: \.hasMain),
             Option.integer("listen_port", 0...65535, \.listenPort, "Port for clients; 0 takes a free one.").shown(where: \.hasMain),
             ServerTLSTable.option(\.tls, "TLS for clients that connect there; without it: clear text. Changed files are taken up within seconds.", withChildren: true),
@@ -150,21 +150,6 @@ enum MetricsTable {
         Table(options: [
             .integer("max_series", 100...16_000, \.seriesMax, "Series per worker, over all metrics; what goes beyond is counted under `other`."),
             .later("tenant_label", "A label with the tenant."),
-        ])
-    }
-}
-
-enum SecurityTable {
-    static func make() -> Table<Security> {
-        Table(options: [
-            .flag("allow_unauthenticated", \.allowUnauthenticated, "Everybody who can connect may use the gateway. Needed to listen beyond loopback without access control."),
-            .later("ip_whitelist", "Networks that may connect."),
-            .later("ip_blacklist", "Networks that may not connect."),
-            .later("trusted_proxies", "Networks whose X-Forwarded-For is believed."),
-            .later("keys", "The gateway's own API keys."),
-            .later("jwt", "Issuers whose tokens are accepted."),
-            .later("waf", "Request filter."),
-            .later("guardrails", "Checks of prompts and answers."),
         ])
     }
 }

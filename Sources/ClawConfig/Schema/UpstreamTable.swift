@@ -6,7 +6,7 @@ import ClawWire
 enum UpstreamTable {
     enum Limit {
         static let upstreamsMax = 1024
-        static let keysMax = 256
+        static let keysMax = 64
         static let endpointsMax = 256
         static let modelsMax = 4096
         static let headersMax = 64
@@ -77,7 +77,8 @@ enum UpstreamTable {
                 .defaulting("2024-10-21 with deployments, 2024-05-01-preview for /models, none for /openai/v1"),
             .text("project", type: "a project id", \.project, "Google Cloud project: `gemini` is then spoken to at Vertex AI, with a bearer token as key.") { Names.isModel($0) ? nil : "expected a project id" },
             .text("location", type: "a location", \.location, "Location of Vertex AI, with `project`.") { Names.isHost($0) ? nil : "expected a location such as us-central1 or global" }.defaulting("global"),
-            .text("region", type: "an AWS region", \.region, "Region of Bedrock.") { Names.isHost($0) ? nil : "expected a region such as us-east-1" }.defaulting("AWS_REGION or the profile's"),
+            .text("region", type: "a region", \.region, "Region of Bedrock; a label for upstreams of other types.") { Names.isHost($0) ? nil : "expected a region such as us-east-1" }
+                .defaulting("of Bedrock: AWS_REGION or the profile's"),
             awsSection(),
             .flag("drop_unsupported", \.dropUnsupported, "Leave out of a translated request what this upstream cannot express, instead of refusing it; header, log and `dropped` name it.")
                 .defaulting("server.drop_unsupported"),
@@ -88,12 +89,10 @@ enum UpstreamTable {
             .price("cost_per_million_input_tokens", \.prices.input, "Input tokens (USD for 1,000,000), of all its models that have no such price of their own, whatever the catalogue says. What the catalogue prices as a share of it (cache, audio) keeps its share.").defaulting("the catalogue's"),
             .price("cost_per_million_output_tokens", \.prices.output, "Output tokens, likewise (share: reasoning, audio).").defaulting("the catalogue's"),
             .price("cost_per_million_cached_input_tokens", \.prices.cachedInput, "Input tokens that come from the provider's cache, likewise.").defaulting("the catalogue's share, else the input price"),
-            .later("max_concurrency", "Concurrent transfers."),
-            .later("max_pending", "Requests that may wait for a transfer."),
-            .later("health", "Active and passive health checks."),
-            .later("breaker", "Circuit breaker."),
-            .later("capabilities", "What its models can do."),
-            .later("tier", "Label for routing."),
+        ] + ResilienceTable.concurrency() + [
+            ResilienceTable.health(), ResilienceTable.breaker(), ResilienceTable.cooldown(),
+            capabilities(),
+            .text("tier", type: "a name", \.tier, "A label, for `model_routing` and people.") { Names.isName($0) ? nil : "expected a name of \(Names.rule)" },
         ])
     }
 
@@ -101,7 +100,7 @@ enum UpstreamTable {
     private static func tlsSection() -> Option<Upstream> {
         let section = Option<Upstream>.section("tls", \.tls, tls(), UpstreamTLS(), "TLS towards the upstream.")
         return Option(key: section.key, type: section.type, doc: section.doc, children: section.children, read: section.read,
-                      write: { $0.endpoints.contains(where: \.isTLS) ? section.write($0) : nil })
+                      write: { $0.mayUseTLS ? section.write($0) : nil })
     }
 
     private static func tls() -> Table<UpstreamTLS> {
@@ -145,7 +144,7 @@ enum UpstreamTable {
     // MARK: Keys
 
     private static func hasOnlyDefaultKey(_ upstream: Upstream) -> Bool {
-        upstream.keys.count == 1 && upstream.keys[0].id == "default" && upstream.keys[0].weight == 1
+        upstream.keys.count == 1 && upstream.keys[0].id == "default" && upstream.keys[0].weight == 1 && upstream.keys[0].models.isEmpty
     }
 
     private static func keys() -> Option<Upstream> {
@@ -155,7 +154,7 @@ enum UpstreamTable {
                    read: { target, node, key, loading in if let secret = secretValue(node, key, loading) { target.value = secret } },
                    write: { .secret($0.value) }).required(),
             .integer("weight", 1...Limit.weightMax, \.weight, "Share of requests that use this key."),
-            .later("models", "Models this key may be used for."),
+            keyModels(),
         ])
         return Option(key: "api_keys", type: "list of keys", doc: "Several keys, used in turn.",
                       children: { Names.listed(table.rows(UpstreamKey(id: "", value: Secret("")))) },
@@ -173,6 +172,46 @@ enum UpstreamTable {
                           upstream.keys = keys
                       },
                       write: { hasOnlyDefaultKey($0) || $0.keys.isEmpty ? nil : .array($0.keys.map(table.write)) })
+    }
+
+    private static func keyModels() -> Option<UpstreamKey> {
+        Option(key: "models", type: "list of models", doc: "Models this key may be used for, by their ids or the upstream's aliases.", defaultText: "all",
+               read: { target, node, key, loading in
+                   guard let items = Names.oneOrMany(node, key, Limit.modelsMax, loading) else { return }
+                   target.models = items.compactMap { checkedText($0, key, loading, "a model", { Names.isModel($0) ? nil : "expected a model" }) }
+               },
+               write: { $0.models.isEmpty ? nil : .array($0.models.map { .text($0) }) })
+    }
+
+    /// A key for a model that the upstream does not list would never be used.
+    private static func checkKeyModels(_ upstream: Upstream, _ node: DocumentNode, _ path: String, _ loading: Loading) {
+        guard let items = node.member("api_keys")?.items, items.count == upstream.keys.count else { return }
+        for (index, key) in upstream.keys.enumerated() {
+            guard let models = items[index].member("models") else { continue }
+            let path = "\(path).api_keys[\(index)].models"
+            if upstream.type == .http { loading.error(models.place, path, "has no effect on an upstream of type http") }
+            guard upstream.type != .http, !upstream.models.isEmpty else { continue }
+            for (at, model) in key.models.enumerated() where !upstream.models.contains(where: { $0.id == model || $0.alias == model }) {
+                let place = models.items.flatMap { $0.count == key.models.count ? $0[at].place : nil } ?? models.place
+                loading.error(place, path, "the upstream lists no model \(Loading.printable(model, 60))\(Suggestion.hint(for: model, among: upstream.models.map(\.alias)))")
+            }
+        }
+    }
+
+    private static func capabilities() -> Option<Upstream> {
+        let words = Capability.allCases.map(\.rawValue), list = words.joined(separator: ", ")
+        return Option(key: "capabilities", type: "list of \(list)", doc: "What its models can do.", defaultText: "the catalogue's",
+                      read: { upstream, node, key, loading in
+                          for item in Names.oneOrMany(node, key, words.count, loading) ?? [] {
+                              guard let capability = chosen(item, key, loading, Capability.self, later: []) else { continue }
+                              if upstream.capabilities.contains(capability) {
+                                  loading.error(item.place, key, "duplicate \(capability.rawValue)")
+                              } else {
+                                  upstream.capabilities.append(capability)
+                              }
+                          }
+                      },
+                      write: { $0.capabilities.isEmpty ? nil : .array($0.capabilities.map { .text($0.rawValue) }) })
     }
 
     // MARK: Endpoints
@@ -208,12 +247,11 @@ enum UpstreamTable {
                    write: { .text(url($0)) }).required(),
             .integer("weight", 1...Limit.weightMax, \.weight, "Share of requests."),
         ])
-        return Option(key: "endpoints", type: "list of URLs or {url, weight}", doc: "Several addresses of the same API, instead of `base_url`. `discovery` is not available in this version.",
-                      children: { Names.listed(table.rows(openaiBase)) },
+        let found = Table<Upstream>(options: [discovery()])
+        return Option(key: "endpoints", type: "list of URLs or {url, weight}, or {discovery}", doc: "Several addresses of the same API, instead of `base_url`; or where to find them.",
+                      children: { Names.listed(table.rows(openaiBase)) + discoveryRows(found) },
                       read: { upstream, node, key, loading in
-                          if let discovery = node.members?.first(where: { $0.key == "discovery" }) {
-                              return loading.error(discovery.keyPlace, dotted(key, "discovery"), "not available in this version")
-                          }
+                          if node.members != nil { return found.read(node, into: &upstream, at: key, loading) }
                           guard let items = Names.items(node, key, 1...Limit.endpointsMax, loading) else { return }
                           upstream.endpoints = items.enumerated().compactMap { index, item in
                               let path = "\(key)[\(index)]"
@@ -223,7 +261,26 @@ enum UpstreamTable {
                               return one
                           }
                       },
-                      write: { $0.endpoints.count == 1 && $0.endpoints[0].weight == 1 || $0.endpoints.isEmpty ? nil : .array($0.endpoints.map(table.write)) })
+                      write: { upstream in
+                          if upstream.discovery != nil { return found.write(upstream) }
+                          return upstream.endpoints.count == 1 && upstream.endpoints[0].weight == 1 || upstream.endpoints.isEmpty ? nil : .array(upstream.endpoints.map(table.write))
+                      })
+    }
+
+    /// Required is it only where `endpoints` is a map.
+    private static func discoveryRows(_ table: Table<Upstream>) -> [ReferenceRow] {
+        table.rows(Upstream(name: "", type: .openai)).map { row in
+            var copy = row
+            copy.key = ".\(row.key)"
+            if row.key == "discovery" { copy.defaultText = "" }
+            return copy
+        }
+    }
+
+    private static func discovery() -> Option<Upstream> {
+        Option(key: "discovery", type: "map", doc: "Finds the endpoints, and follows them. A source that is down keeps the last good set.", children: { DiscoveryTable.make().rows(.init()) },
+               read: { upstream, node, key, loading in upstream.discovery = DiscoveryTable.read(node, key, loading) },
+               write: { $0.discovery.map(DiscoveryTable.write) }).required()
     }
 
     // MARK: Models, headers, proxy
@@ -336,7 +393,7 @@ enum UpstreamTable {
         }
         checkDialect(upstream, node, path, loading)
         if upstream.type == .http {
-            for key in ["models", "stream_usage"] where node.member(key) != nil {
+            for key in ["models", "stream_usage", "capabilities"] where node.member(key) != nil {
                 loading.error(node.member(key)!.place, dotted(path, key), "has no effect on an upstream of type http")
             }
         }
@@ -344,10 +401,12 @@ enum UpstreamTable {
            node.member("api_key") == nil, node.member("api_keys") == nil {
             loading.warn(node.place, path, "no api_key: \(openaiBase.host) refuses requests without one")
         }
-        if let version = node.member("protocol"), upstream.httpProtocol == .http2, upstream.proxy != nil, upstream.endpoints.contains(where: { !$0.isTLS }) {
+        if let version = node.member("protocol"), upstream.httpProtocol == .http2, upstream.proxy != nil, upstream.endpoints.contains(where: { !$0.isTLS }) || upstream.discovery.map({ !$0.isTLS }) ?? false {
             loading.error(version.place, dotted(path, "protocol"), "http2 over http:// does not go through a proxy")
         }
         checkTLS(upstream, node, path, loading)
+        checkKeyModels(upstream, node, path, loading)
+        ResilienceTable.check(&upstream, node, path, loading)
     }
 
     /// Where a provider is, when nobody says so.
@@ -375,10 +434,6 @@ enum UpstreamTable {
         only("api_version", upstream.type == .azure, "azure")
         only("project", upstream.type == .gemini, "gemini")
         only("location", upstream.type == .gemini, "gemini")
-        // As a label for routing it has its time yet to come.
-        if let region = node.members?.first(where: { $0.key == "region" }), upstream.type != .bedrock {
-            loading.error(region.keyPlace, dotted(path, "region"), "not available in this version for this type")
-        }
         only("aws", upstream.type == .bedrock, "bedrock")
         only("drop_unsupported", provider != nil, "other than http")
         if let location = node.member("location"), upstream.project == nil { loading.error(location.place, dotted(path, "location"), "has no effect without project") }
@@ -404,7 +459,7 @@ enum UpstreamTable {
         if let skip = tls.member("insecure_skip_verify"), upstream.tls.insecureSkipVerify {
             loading.warn(skip.place, "\(path).tls.insecure_skip_verify", "certificates are not checked; anybody on the way can read the keys")
         }
-        if !upstream.endpoints.isEmpty, upstream.endpoints.allSatisfy({ !$0.isTLS }) {
+        if !upstream.endpoints.isEmpty || upstream.discovery != nil, !upstream.mayUseTLS {
             loading.error(tls.place, "\(path).tls", "has no effect on http:// URLs")
         }
     }

@@ -201,6 +201,8 @@ final class CohereStreamWriter: StreamWriter {
     override func ping(into out: inout JSONWriter) { if !isOver { out.put(": ping\n\n") } }
 
     /// The answer's end says that it failed; no [DONE] follows.
+    override func beginIsWritten() { hasStarted = true }
+
     override func write(error: ProviderError, into out: inout JSONWriter) {
         if isOver { return }
         start(JSONBytes(), &out)

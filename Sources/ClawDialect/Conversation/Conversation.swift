@@ -141,6 +141,8 @@ public final class Conversation {
     public var wantsStream = false
     /// The client asked for usage in its stream (OpenAI's stream_options).
     public var includesUsage = false
+    /// The last message is the beginning of the answer wanted.
+    public var continuesAnswer = false
     public var user = JSONBytes()
     /// Raw object.
     public var metadata = JSONBytes()
@@ -202,6 +204,7 @@ public final class Conversation {
         reasoning = Reasoning()
         wantsStream = false
         includesUsage = false
+        continuesAnswer = false
         user = JSONBytes()
         metadata = JSONBytes()
         serviceTier = JSONBytes()

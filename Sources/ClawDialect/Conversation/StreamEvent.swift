@@ -173,6 +173,8 @@ open class StreamWriter {
     public init() {}
     /// `list` holds the event's extras.
     open func write(_ event: StreamEvent, _ list: EventList, into out: inout JSONWriter) {}
+    /// The stream's beginning went out already, in the provider's own bytes: it is not written again.
+    open func beginIsWritten() {}
     /// An error of the upstream's or the gateway's, as the dialect's last event; never followed by what a good end looks like.
     open func write(error: ProviderError, into out: inout JSONWriter) {}
     /// What keeps a quiet stream alive in this dialect; nothing where it has no such thing.

@@ -261,7 +261,7 @@ struct ChatMessageWriter {
         try writeAssistantContent(message, forms.isList, hasCalls: calls > 0, hasTexts: texts > 0, thinksInContent, into: &out)
         if !isOwn, calls == 0, at == conversation.messages.count - 1, texts > 0 {
             // The last word is the assistant's own: it is to be continued.
-            if quirks.takesPrefix { out.member("prefix", true) } else { try conversation.cannot(.prefill, "this upstream does not continue an answer") }
+            if quirks.takesPrefix { out.member("prefix", true) } else if !conversation.continuesAnswer { try conversation.cannot(.prefill, "this upstream does not continue an answer") }
         }
         if calls > 0 { try writeCalls(message, isLegacy: forms.isLegacyCall, into: &out) }
         out.endObject()

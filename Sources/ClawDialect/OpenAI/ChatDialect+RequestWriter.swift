@@ -129,6 +129,10 @@ extension ChatDialect {
             return
         }
         out.member("stream", true)
+        if conversation.continuesAnswer, target.quirks.asksToContinue {
+            out.member("add_generation_prompt", false)
+            out.member("continue_final_message", true)
+        }
         let asks = conversation.includesUsage || target.asksUsage
         let hasOptions = isOwn && form(of: "stream_options", conversation) != nil
         guard asks || hasOptions else { return }

@@ -18,6 +18,7 @@ extension Quirks {
             quirks.hasNoDeveloperRole = true
             quirks.reasoningInReasoning = true
             quirks.takesSamplers = true
+            quirks.asksToContinue = true
             quirks.lacks(.customTools, .modalities, .audio, .prediction, .verbosity)
         case "llama_cpp":
             quirks.usesMaxTokens = true

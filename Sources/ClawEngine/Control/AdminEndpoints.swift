@@ -14,9 +14,9 @@ struct AdminEndpoints {
 
     enum Place: String, CaseIterable {
         case root = "/", health = "/health", ready = "/ready", metrics = "/metrics"
-        case status = "/admin/status", config = "/admin/config", upstreams = "/admin/upstreams", reload = "/admin/reload", drain = "/admin/drain"
+        case status = "/admin/status", config = "/admin/config", upstreams = "/admin/upstreams", events = "/admin/events", explain = "/admin/routes/explain", reload = "/admin/reload", drain = "/admin/drain"
 
-        var isOrder: Bool { self == .reload || self == .drain }
+        var isOrder: Bool { self == .reload || self == .drain || self == .explain }
         /// Asked by probes, which have no token.
         var isOpen: Bool { self == .health || self == .ready }
         var allow: String { isOrder ? "POST" : "GET, HEAD" }
@@ -29,7 +29,9 @@ struct AdminEndpoints {
             case .metrics: "Prometheus or OpenMetrics text"
             case .status: "what the gateway is doing"
             case .config: "the configuration in force, secrets masked"
-            case .upstreams: "upstreams, endpoints and their connections"
+            case .upstreams: "upstreams: endpoints, keys, breakers, discovery"
+            case .events: "what happened, the last 1,024; ?since=N: after number N"
+            case .explain: "where a described request would go, and why"
             case .reload: "read the configuration file again and put it in force"
             case .drain: "stop accepting, let what runs finish, end"
             }
@@ -83,6 +85,13 @@ struct AdminEndpoints {
         case .upstreams:
             let list = gateway.upstreamStates().map(\.json).joined(separator: ",")
             return .answer(AdminAnswer(200, json: "{\"upstreams\":[\(list)]}"))
+        case .explain: return .answer(explain(request))
+        case .events:
+            guard let since = request.parameter("since").map({ UInt64($0) }) ?? 0 else {
+                return .answer(.error(400, "bad_request", "since: expected the number of an event, such as the next of an earlier answer"))
+            }
+            gateway.drainEvents()
+            return .answer(AdminAnswer(200, json: gateway.bus.json(since: since, dropped: gateway.eventsDropped)))
         case .reload: return .reload
         case .drain:
             gateway.drain(now: false)
@@ -102,6 +111,12 @@ struct AdminEndpoints {
             out.member("version", gateway.configuration.version)
         }
         return AdminAnswer(problem == nil ? 200 : 422, json: out.text)
+    }
+
+    private func explain(_ request: AdminRequest) -> AdminAnswer {
+        let described: DescribedRequest
+        do throws(DescribedRequest.Problem) { described = try DescribedRequest(json: request.body) } catch { return .error(400, "bad_request", error.description) }
+        do throws(PlanFailure) { return AdminAnswer(200, json: try gateway.explain(described).json) } catch { return .error(503, "cannot_explain", error.description) }
     }
 
     private static let listing: String = {

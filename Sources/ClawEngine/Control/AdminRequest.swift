@@ -4,6 +4,7 @@ import ClawWire
 struct AdminRequest {
     var method = HTTPMethod.other
     var path = ""
+    var query = ""
     var host = ""
     var hostProblem = HostProblem.none
     var authorization: String?
@@ -20,6 +21,7 @@ struct AdminRequest {
         func text(_ offset: Int, _ length: Int) -> String { String(decoding: bytes[offset..<offset + length], as: UTF8.self) }
         method = head.method
         path = head.isAsterisk ? "*" : head.pathLength == 0 ? "/" : text(head.pathOffset, head.pathLength)
+        query = text(head.queryOffset, head.queryLength)
         host = text(head.hostOffset, head.hostLength)
         hostProblem = head.hostProblem
         hasDoubtfulFields = head.duplicateAuthorization || head.connectionNamesProtected
@@ -34,6 +36,17 @@ struct AdminRequest {
             default: break
             }
         }
+    }
+}
+
+extension AdminRequest {
+    /// The first value of this name in the query, as it stands there.
+    func parameter(_ name: String) -> String? {
+        for pair in query.split(separator: "&") {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts[0] == name { return parts.count > 1 ? String(parts[1]) : "" }
+        }
+        return nil
     }
 }
 

@@ -42,7 +42,7 @@ struct CertificateFiles: Equatable {
             }
             add(tls.clientCA)
         }
-        for upstream in configuration.upstreams where upstream.endpoints.contains(where: \.isTLS) {
+        for upstream in configuration.upstreams where upstream.discovery != nil || upstream.endpoints.contains(where: \.isTLS) {
             add(upstream.tls.caFile)
             add(upstream.tls.clientCertificate)
             add(upstream.tls.clientKey)

@@ -2,6 +2,7 @@
 // write, and from plans that are kept while they are looked at.
 import CClaw
 import ClawConfig
+import ClawPolicy
 import Glibc
 
 /// What is known of an upstream right now.
@@ -12,41 +13,152 @@ struct UpstreamState {
         var url: String
         /// libcurl keeps its connections to itself.
         var isCurl: Bool
-        /// No connection failed within the last seconds (`Worker.unavailableNanoseconds`).
+        /// No connection failed within the last seconds (`Worker.unavailableNanoseconds`), and neither probes nor live traffic speak against it.
         var isUsable: Bool
+        /// By probes.
+        var isUnhealthy: Bool
+        /// By live traffic; 0: it is not.
+        var ejectedUntil: UInt64
+        var probe: HealthKeeper.Last?
         /// Connections of all workers; those of the curl transport are not counted here.
         var links: UInt64
     }
     var name: String
     var type: UpstreamType
     var models: [String]
-    var keys: [String]
+    struct Key {
+        struct Cooling {
+            /// nil: every model.
+            var model: String?
+            var word: String
+            var seconds: Int
+            /// By the provider.
+            var isTold: Bool
+        }
+        var id: String
+        var cooling: [Cooling]
+    }
+    struct BreakerState {
+        var traffic: TrafficClass
+        var state: Breaker.State
+        /// Until it lets a probe through; 0 unless it is open.
+        var seconds: Int
+        var opens: UInt64
+    }
+    struct Load {
+        var inFlight: Int
+        /// nil: none.
+        var limit: Int?
+        /// Requests that wait for a place.
+        var waiting: Int
+        /// Requests that wait for a key.
+        var recovering: Int
+    }
+    var keys: [Key]
+    /// Those that have ever had something to do, and those that do now.
+    var breakers: [BreakerState]
+    /// nil: its requests are not counted, because nothing limits them.
+    var load: Load?
     /// One per host and port, whatever the weights and base paths.
     var endpoints: [Endpoint]
-    var isUsable: Bool { endpoints.contains(where: \.isUsable) }
+    /// nil: its endpoints stand in the configuration.
+    var discovery: DiscoveryState?
+    /// An endpoint, a key, and a breaker that is not open for its kind of traffic.
+    var isUsable: Bool { endpoints.contains(where: \.isUsable) && !areAllKeysOut && !isBroken }
+    /// Each key cools for every model.
+    var areAllKeysOut: Bool { !keys.isEmpty && keys.allSatisfy { $0.cooling.contains { $0.model == nil } } }
+    private var isBroken: Bool { breakers.contains { $0.state == .open && $0.traffic == (type == .http ? .http : .model) } }
 
     var json: String {
         var out = JSONLine()
         out.member("name", name)
         out.member("type", type.rawValue)
         out.member("usable", isUsable)
-        out.member("keys", list: keys.map(JSONLine.quoted))
+        out.member("keys", list: keys.map(\.json))
         out.member("models", list: models.map(JSONLine.quoted))
         out.member("endpoints", list: endpoints.map { endpoint in
             var line = JSONLine()
             line.member("url", endpoint.url)
             line.member("usable", endpoint.isUsable)
+            line.member("health", endpoint.isUnhealthy ? "unhealthy" : endpoint.ejectedUntil > 0 ? "ejected" : endpoint.isUsable ? "ok" : "unreachable")
+            if endpoint.ejectedUntil > 0 { line.member("ejected_seconds", Int((endpoint.ejectedUntil &- min(endpoint.ejectedUntil, claw_monotonic_ns())) / 1_000_000_000) + 1) }
+            if let probe = endpoint.probe {
+                var last = JSONLine()
+                last.member("result", probe.result.rawValue)
+                last.member("said", probe.words)
+                last.member("time", EventBus.text(probe.at))
+                last.member("ms", probe.milliseconds)
+                line.member("last_probe", raw: last.text)
+            }
             if endpoint.isCurl { line.member("links", nil as String?) } else { line.member("links", Int(endpoint.links)) }
+            return line.text
+        })
+        out.member("breakers", list: breakers.map { breaker in
+            var line = JSONLine()
+            line.member("traffic_class", breaker.traffic.word)
+            line.member("state", breaker.state.word)
+            if breaker.state == .open { line.member("open_seconds", breaker.seconds) }
+            line.member("opens", Int(clamping: breaker.opens))
+            return line.text
+        })
+        if let load {
+            var line = JSONLine()
+            line.member("in_flight", load.inFlight)
+            if let limit = load.limit { line.member("limit", limit) } else { line.member("limit", nil as String?) }
+            line.member("waiting_for_a_place", load.waiting)
+            line.member("waiting_for_a_key", load.recovering)
+            out.member("load", raw: line.text)
+        }
+        if let discovery { out.member("discovery", raw: discovery.json) } else { out.member("discovery", nil as String?) }
+        return out.text
+    }
+
+    /// Why it cannot be asked now, for people; nil: it can.
+    var problem: String? {
+        if isUsable { return nil }
+        if let discovery, endpoints.isEmpty {
+            guard let set = discovery.set else { return "discovery (\(discovery.kind)) has not answered yet\(discovery.error.map { ": \($0)" } ?? "")" }
+            return set.isEmpty ? "discovery (\(discovery.kind)) names no endpoint" : "what discovery found is not in force yet"
+        }
+        if endpoints.isEmpty { return "it has no endpoint" }
+        if isBroken { return "its breaker is open" }
+        if areAllKeysOut { return "all of its keys were refused or cool down" }
+        return "none of its \(endpoints.count) endpoint\(endpoints.count == 1 ? "" : "s") is usable"
+    }
+}
+
+extension UpstreamState.Key {
+    /// Never with its value.
+    var json: String {
+        var out = JSONLine()
+        out.member("id", id)
+        out.member("usable", !cooling.contains { $0.model == nil })
+        out.member("cooling", list: cooling.map { cooling in
+            var line = JSONLine()
+            line.member("model", cooling.model)
+            line.member("class", cooling.word)
+            line.member("seconds", cooling.seconds)
+            line.member("told_by_provider", cooling.isTold)
             return line.text
         })
         return out.text
     }
 }
 
+extension Breaker.State {
+    var word: String {
+        switch self {
+        case .closed: "closed"
+        case .open: "open"
+        case .halfOpen: "half_open"
+        }
+    }
+}
+
 /// Whether requests should be sent here, and what speaks against it.
 struct Readiness {
     var reasons: [String] = []
-    var routes: [(id: String, upstreams: [(name: String, isUsable: Bool)])] = []
+    var routes: [(id: String, upstreams: [(name: String, isUsable: Bool, problem: String?)])] = []
     var isReady: Bool { reasons.isEmpty }
 
     func json(withRoutes: Bool) -> String {
@@ -62,6 +174,7 @@ struct Readiness {
                     var entry = JSONLine()
                     entry.member("name", upstream.name)
                     entry.member("usable", upstream.isUsable)
+                    if let problem = upstream.problem { entry.member("why_not", problem) }
                     return entry.text
                 })
                 return line.text
@@ -90,15 +203,61 @@ extension Gateway {
                 let endpoint = compiled[index].pointee.endpoints[at].pointee
                 if endpoints.contains(where: { $0.place == endpoint.place }) { continue }
                 let host = endpoint.host.string
+                let outlier = Outlier(shared.outlook.endpoint(endpoint.place))
                 endpoints.append(UpstreamState.Endpoint(
                     place: endpoint.place,
                     url: "\(endpoint.isTLS ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(endpoint.port)", isCurl: endpoint.policy != nil,
-                    isUsable: claw_word_load_relaxed(shared.unavailableUntil + endpoint.place) <= now,
+                    isUsable: claw_word_load_relaxed(shared.unavailableUntil + endpoint.place) <= now && outlier.isUsable(now: now),
+                    isUnhealthy: outlier.isUnhealthy, ejectedUntil: outlier.ejectedUntil > now ? outlier.ejectedUntil : 0,
+                    probe: health.last(endpoint.place, endpoint.generation),
                     links: workers.reduce(0) { $0 &+ claw_word_load_relaxed($1.linksOpen + endpoint.place) }))
             }
             return UpstreamState(
-                name: upstream.name, type: upstream.type, models: upstream.models.map(\.alias), keys: upstream.keys.map(\.id), endpoints: endpoints)
+                name: upstream.name, type: upstream.type, models: upstream.models.map(\.alias), keys: keyStates(of: compiled[index], now),
+                breakers: breakerStates(of: compiled[index], now), load: loadState(of: compiled[index]), endpoints: endpoints,
+                discovery: discovery.state(upstream.name))
         }
+    }
+
+    private func keyStates(of upstream: UnsafeMutablePointer<PlanUpstream>, _ now: UInt64) -> [UpstreamState.Key] {
+        var names: [UInt64: String] = [:]
+        // Plain backends have no models: what their keys cool for is everything.
+        let nameless = Cooldowns.mark(of: Outlook.hash(""))
+        func name(_ id: Bytes) { if id.count > 0 { names[Cooldowns.mark(of: Outlook.hash(id.raw))] = id.string } }
+        for at in 0..<upstream.pointee.facts.count { name(upstream.pointee.facts[at].pointee.id) }
+        for at in 0..<upstream.pointee.models.count { name(upstream.pointee.models[at].pointee.to.id) }
+        return (0..<upstream.pointee.keys.count).map { at in
+            let key = upstream.pointee.keys[at].pointee
+            return UpstreamState.Key(id: key.id.string, cooling: shared.outlook.cooldowns(key.place).all(now: now).map { cooling in
+                UpstreamState.Key.Cooling(
+                    model: cooling.mark == 0 || cooling.mark == nameless ? nil : names[cooling.mark] ?? "(a model that the configuration does not name)", word: cooling.class.word,
+                    seconds: Self.secondsLeft(cooling.until, now), isTold: cooling.isTold)
+            })
+        }
+    }
+
+    private static func secondsLeft(_ until: UInt64, _ now: UInt64) -> Int { until > now ? Int(clamping: max(1, (until - now + 989_999_999) / 1_000_000_000)) : 0 }
+
+    /// The one of its own kind of traffic, and others that have opened or that routes name.
+    private func breakerStates(of upstream: UnsafeMutablePointer<PlanUpstream>, _ now: UInt64) -> [UpstreamState.BreakerState] {
+        guard upstream.pointee.breaker.isEnabled else { return [] }
+        return TrafficClass.allCases.compactMap { traffic in
+            let breaker = shared.outlook.breaker(upstream.pointee.place, traffic)
+            let state = breaker.state(now: now)
+            guard traffic == (upstream.pointee.isModel ? .model : .http) || state != .closed || breaker.opensCount > 0 else { return nil }
+            return UpstreamState.BreakerState(
+                traffic: traffic, state: state, seconds: state == .open ? Self.secondsLeft(breaker.openUntil, now) : 0, opens: breaker.opensCount)
+        }
+    }
+
+    private func loadState(of upstream: UnsafeMutablePointer<PlanUpstream>) -> UpstreamState.Load? {
+        guard upstream.pointee.countsRequests else { return nil }
+        let place = upstream.pointee.place
+        let concurrency = shared.outlook.concurrency(place)
+        return UpstreamState.Load(
+            inFlight: concurrency.inFlight, limit: concurrency.limit(upstream.pointee.concurrency),
+            waiting: Int(clamping: shared.outlook.queued(place)[0].load(ordering: .relaxed)),
+            recovering: Int(clamping: shared.outlook.recovering(place)[0].load(ordering: .relaxed)))
     }
 
     // MARK: life and readiness
@@ -123,12 +282,14 @@ extension Gateway {
         let owner = newestPlan
         let states = upstreamStates(of: owner)
         let routes = owner.ref.pointee.routes
-        for index in 0..<routes.count {
+        // Behind those that are matched stand the profiles' own, which are the same once more.
+        for index in 0..<owner.ref.pointee.index.routeCount {
             let route = routes[index].pointee
-            var upstreams: [(name: String, isUsable: Bool)] = []
-            for at in 0..<route.targets.count {
-                let state = states[route.targets[at].pointee.upstream]
-                if !upstreams.contains(where: { $0.name == state.name }) { upstreams.append((state.name, state.isUsable)) }
+            var upstreams: [(name: String, isUsable: Bool, problem: String?)] = []
+            for at in 0..<route.targets.count + route.fallbacks.count {
+                let target = at < route.targets.count ? route.targets[at] : route.fallbacks[at - route.targets.count]
+                let state = states[target.pointee.upstream]
+                if !upstreams.contains(where: { $0.name == state.name }) { upstreams.append((state.name, state.isUsable, state.problem)) }
             }
             let id = route.id.string
             out.routes.append((id, upstreams))
@@ -180,7 +341,7 @@ extension Gateway {
     func statusJSON() -> String {
         noteOverflow()
         let configuration = self.configuration
-        let (open, reloads, refused, lastError) = plans.withLock { ($0.owners.count, $0.reloads, $0.rejected, $0.lastError) }
+        let (open, reloads, refused, lastError, serial) = plans.withLock { ($0.owners.count, $0.reloads, $0.rejected, $0.lastError, Int($0.serial)) }
         let bodyMemory = claw_word_load_relaxed(shared.bodyMemory)
         var out = JSONLine()
         out.member("version", Build.version)
@@ -204,9 +365,14 @@ extension Gateway {
         config.member("reloads_refused", refused)
         config.member("last_error", lastError)
         config.member("open_plans", open)
+        config.member("plans_compiled", serial)
         out.member("config", raw: config.text)
         out.member("listeners", list: listenerStates())
         out.member("libraries", raw: Self.librariesJSON())
+        var happened = JSONLine()
+        happened.member("last", Int(clamping: bus.last))
+        happened.member("dropped", Int(clamping: eventsDropped))
+        out.member("events", raw: happened.text)
         out.member("upstreams", list: upstreamStates().map(\.json))
         return out.text
     }

@@ -23,6 +23,14 @@ public final class Gateway: @unchecked Sendable {
     private(set) var runners: [WorkerRunner] = []
     private var logWriter: LogWriter?
     private var keeper: CredentialKeeper?
+    /// What happened, for operators and whoever subscribes.
+    public let bus: EventBus
+    /// Endpoints by discovery; `watcher` is nil while nothing needs it.
+    let discovery: DiscoveryKeeper
+    let health: HealthKeeper
+    private let watcher = Mutex<Watcher?>(nil)
+    /// Until the workers run, what discovery finds is only noted.
+    private let isRunning = Mutex((running: false, missed: false))
 
     /// Guards what the control threads change: the plans and the counters of reloads.
     struct Plans {
@@ -40,6 +48,9 @@ public final class Gateway: @unchecked Sendable {
     /// - Parameter events: takes operator messages (level, text); called from control threads only.
     public init(_ configuration: Configuration, events: @escaping @Sendable (Logging.Level, String) -> Void) throws(StartFailure) {
         self.events = events
+        bus = EventBus(operatorLog: events)
+        discovery = DiscoveryKeeper(bus: bus)
+        health = HealthKeeper(shared: shared, bus: bus)
         var seed: UInt64 = 0
         withUnsafeMutableBytes(of: &seed) { _ = claw_random($0.baseAddress, $0.count) }
         instance = seed
@@ -51,6 +62,13 @@ public final class Gateway: @unchecked Sendable {
             $0.owners = [owner]
             $0.serial = 1
         }
+        discovery.compile = { [unowned self] in
+            let isRunning = isRunning.withLock { state in
+                state.missed = !state.running
+                return state.running
+            }
+            return isRunning ? putFoundInForce() : nil
+        }
     }
 
     public var configuration: Configuration { plans.withLock { $0.owners[$0.owners.count - 1].configuration } }
@@ -61,7 +79,10 @@ public final class Gateway: @unchecked Sendable {
     /// Files of unix sockets that are still to be taken away.
     private let socketFiles = Mutex<[SocketFile]>([])
 
-    deinit { removeSocketFiles() }
+    deinit {
+        watcher.withLock { $0 }?.stop()
+        removeSocketFiles()
+    }
 
     /// What speaks against putting a configuration in force that only compiling it shows: certificates, keys, what does not fit.
     public static func problem(with configuration: Configuration) -> String? {
@@ -75,6 +96,8 @@ public final class Gateway: @unchecked Sendable {
     public func start() throws(StartFailure) {
         let configuration = self.configuration
         _ = claw_descriptors_raise()
+        shareRegistry()
+        try startWatcher(configuration)
         let sockets = try ListenerSockets(configuration.server.places, workers: workerCount)
         addresses = sockets.addresses
         socketFiles.withLock { $0 = sockets.files }
@@ -103,6 +126,11 @@ public final class Gateway: @unchecked Sendable {
                 events(.warn, "worker \(worker.index): io_uring is not usable (\(String(cString: strerror(worker.fallbackErrno)))), serving with epoll")
             }
         }
+        let hasMissed = isRunning.withLock { state in
+            state.running = true
+            return state.missed
+        }
+        if hasMissed, let problem = putFoundInForce() { events(.error, problem) }
         if case .off = configuration.logging.output {} else {
             let writer = LogWriter(rings: runners.compactMap { $0.worker?.log }, output: configuration.logging.output)
             if let problem = writer.start() { throw .plan(problem) }
@@ -114,19 +142,31 @@ public final class Gateway: @unchecked Sendable {
 
     /// Puts a new configuration in force for new requests; those in flight finish on theirs. Returns what speaks against it.
     public func reload(_ configuration: Configuration) -> String? {
-        let problem = replacePlan(configuration)
+        let problem = watchProblem(configuration) ?? refusal(of: configuration) ?? {
+            // New upstreams have their endpoints when the first request comes.
+            watch(configuration, isComing: true)
+            return replacePlan(configuration)
+        }()
         if let problem {
+            watch(self.configuration)
             plans.withLock {
                 $0.rejected += 1
                 $0.lastError = problem
             }
-            events(.error, "reload refused, the configuration in force stays: \(problem)")
+            tellRefused(problem)
         } else {
             if let problem = keeper?.start() { events(.error, problem) }
             wakeWorkers()
-            events(.info, "configuration \(configuration.version.prefix(12)) is in force")
+            watch(configuration)
+            bus.publish(
+                "config_reloaded", .info, "configuration \(configuration.version.prefix(12)) is in force",
+                [("config_version", JSONLine.quoted(configuration.version)), ("git_commit", configuration.gitCommit.map(JSONLine.quoted) ?? "null")], telling: .always)
         }
         return problem
+    }
+
+    private func tellRefused(_ problem: String) {
+        bus.publish("config_refused", .error, "reload refused, the configuration in force stays: \(problem)", [("error", JSONLine.quoted(problem))], telling: .always)
     }
 
     /// A file that could not even be read or checked.
@@ -135,29 +175,115 @@ public final class Gateway: @unchecked Sendable {
             $0.rejected += 1
             $0.lastError = problem
         }
-        events(.error, "reload refused, the configuration in force stays: \(problem)")
+        tellRefused(problem)
+    }
+
+    private func refusal(of configuration: Configuration) -> String? {
+        let fixed = Self.fixedAtStart(self.configuration, configuration)
+        return fixed.isEmpty ? nil : "\(fixed.joined(separator: ", ")) can only change with a restart"
     }
 
     private func replacePlan(_ configuration: Configuration) -> String? {
-        plans.withLock { (plans: inout Plans) -> String? in
-            let old = plans.owners[plans.owners.count - 1].configuration
-            let fixed = Self.fixedAtStart(old, configuration)
-            if !fixed.isEmpty { return "\(fixed.joined(separator: ", ")) can only change with a restart" }
-            return compile(configuration, &plans)
-        }
+        plans.withLock { (plans: inout Plans) -> String? in compile(configuration, &plans) }
     }
 
     /// Makes a plan and puts it in force; says why not.
-    private func compile(_ configuration: Configuration, _ plans: inout Plans) -> String? {
+    /// - Parameter isReload: whether it counts as one.
+    private func compile(_ configuration: Configuration, _ plans: inout Plans, isReload: Bool = true) -> String? {
         do throws(PlanFailure) {
-            let owner = try PlanOwner(configuration, serial: plans.serial + 1, workers: workerCount, registry: registry)
+            let owner = try PlanOwner(configuration, found: discovery.found, serial: plans.serial + 1, workers: workerCount, registry: registry)
             plans.serial += 1
-            plans.reloads += 1
-            plans.lastError = nil
+            if isReload {
+                plans.reloads += 1
+                plans.lastError = nil
+            }
             plans.owners.append(owner)
             claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
             return nil
         } catch { return "\(error)" }
+    }
+
+    // MARK: events
+
+    /// Takes what the workers' rings hold into the bus. Called every second and whenever somebody looks.
+    public func drainEvents() { bus.drain(eventRings) }
+
+    private var eventRings: [LogRing] { workers.map(\.events) }
+
+    /// Events that workers had no room to tell.
+    var eventsDropped: UInt64 { eventRings.reduce(0) { $0 &+ claw_word_load_relaxed($1.dropped) } }
+
+    // MARK: what is watched
+
+    private func shareRegistry() {
+        registry.isUnused = { [unowned self] place in workers.allSatisfy { claw_word_load_relaxed($0.linksOpen + place) == 0 } }
+        registry.clean = { [unowned self] place in
+            claw_word_store_relaxed(shared.unavailableUntil + place, 0)
+            shared.outlook.cleanEndpoint(place)
+        }
+    }
+
+    /// Whether a configuration needs the watcher at all, and what it lacks then.
+    private func watchProblem(_ configuration: Configuration) -> String? {
+        if case .failure(let failure)? = madeWatcher(configuration) { return failure.description }
+        let asking = configuration.upstreams.first { $0.discovery?.needsTransfers ?? false }
+        let probing = configuration.upstreams.first { $0.probe.map { $0.kind != .tcp } ?? false }
+        guard let name = asking.map({ "\($0.name).endpoints.discovery" }) ?? probing.map({ "\($0.name).health.active" }) else { return nil }
+        return Watcher.libraryProblem().map { "upstreams.\(name): \($0)" }
+    }
+
+    /// The watcher, made and started when the first configuration needs it; nil: this one does not.
+    private func madeWatcher(_ configuration: Configuration) -> Result<Watcher, PlanFailure>? {
+        guard configuration.upstreams.contains(where: { $0.discovery != nil || $0.probe != nil }) else { return nil }
+        return watcher.withLock { watcher in
+            if let watcher { return .success(watcher) }
+            do throws(PlanFailure) {
+                let made = try Watcher()
+                if let problem = made.start() { return .failure(PlanFailure(description: problem)) }
+                watcher = made
+                return .success(made)
+            } catch { return .failure(error) }
+        }
+    }
+
+    /// At the start: discovery's first answers are waited for, for a while, so that the first request finds endpoints.
+    private func startWatcher(_ configuration: Configuration) throws(StartFailure) {
+        if let problem = watchProblem(configuration) { throw .plan(problem) }
+        guard configuration.upstreams.contains(where: { $0.discovery != nil }) else { return watch(configuration) }
+        watch(configuration, isComing: true)
+        if let problem = putFoundInForce() { throw .plan(problem) }
+    }
+
+    /// Tells the watcher what is in force now, or (`isComing`) what will be if nothing speaks against it: then sources of new upstreams begin, and their first
+    /// answers are waited for, for a while.
+    private func watch(_ configuration: Configuration, isComing: Bool = false) {
+        let new = configuration.upstreams.filter { $0.discovery != nil && discovery.state($0.name) == nil }.map(\.name)
+        discovery.expect(configuration, keepsOthers: isComing)
+        watcher.withLock { $0 }?.tell { [discovery] in discovery.apply(configuration, keepsOthers: isComing, $0) }
+        guard isComing else { return probe() }
+        for name in discovery.waitForFirst(new) {
+            events(.warn, "upstreams.\(name): discovery has not answered yet\(discovery.state(name)?.error.map { ": \($0)" } ?? ""); serving without it")
+        }
+    }
+
+    /// Tells the watcher which endpoints are in force now.
+    private func probe() {
+        guard let watcher = watcher.withLock({ $0 }) else { return }
+        let targets = plans.withLock { $0.owners[$0.owners.count - 1].probeTargets() }
+        watcher.tell { [health] in health.apply(targets, $0) }
+    }
+
+    /// Compiles the configuration in force with what discovery knows now; what speaks against it, or nil.
+    private func putFoundInForce() -> String? {
+        let problem = plans.withLock { (plans: inout Plans) -> String? in
+            compile(plans.owners[plans.owners.count - 1].configuration, &plans, isReload: false)
+        }
+        if problem == nil {
+            wakeWorkers()
+            probe()
+        }
+        collectPlans()
+        return problem
     }
 
     /// Looks, at most once a second, whether certificates, keys or authorities in force were replaced, and compiles the same configuration anew when
@@ -180,8 +306,9 @@ public final class Gateway: @unchecked Sendable {
         case .nothing: break
         case .inForce(let changed):
             wakeWorkers()
-            events(.info, "changed certificates are in force: \(changed.joined(separator: ", "))")
-        case .refused(let problem): events(.error, "changed certificates refused, those in force stay: \(problem)")
+            bus.publish("certificates_changed", .info, "changed certificates are in force: \(changed.joined(separator: ", "))", [("files", "[\(changed.map(JSONLine.quoted).joined(separator: ","))]")], telling: .always)
+        case .refused(let problem):
+            bus.publish("certificates_refused", .error, "changed certificates refused, those in force stay: \(problem)", [("error", JSONLine.quoted(problem))], telling: .always)
         }
     }
 
@@ -252,6 +379,7 @@ public final class Gateway: @unchecked Sendable {
     /// Blocks until all workers have ended and the log is written.
     public func join() {
         for runner in runners { runner.join() }
+        watcher.withLock { $0 }?.stop()
         keeper?.stop()
         logWriter?.stop()
     }

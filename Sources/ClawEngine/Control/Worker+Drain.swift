@@ -31,6 +31,7 @@ extension Worker {
             }
             for at in 0..<connections.touched where connections.base[at].state == .multiplexing { drainSession(UInt32(at)) }
             sealTunnels()
+            endShadows()
             flushEverything()
             for at in 0..<links.touched where links.base[at].state == .idle { closeLink(UInt32(at), reset: false) }
         }

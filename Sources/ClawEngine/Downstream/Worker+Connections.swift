@@ -360,12 +360,21 @@ extension Worker {
     }
 
     /// An exchange of this connection; it is not yet the running one, nor on a stream.
+    @inline(__always)
+    func blankExchange(_ at: Int, _ plan: PlanRef) -> Exchange {
+        let candidates = candidateMemory + at * Exchange.candidatesMax, attempts = attemptMemory + at * Exchange.attemptsMax
+        candidates.initialize(to: .none)
+        attempts.initialize(to: Attempt())
+        return Exchange(plan: plan, candidates: Few(candidates, Exchange.candidatesMax), attempts: Few(attempts, Exchange.attemptsMax))
+    }
+
     func makeExchange(_ index: UInt32) -> UInt32? {
         guard let (at, isFresh) = exchanges.take() else { return nil }
         let exchange = exchanges.base + at
         // Never 0: the word of slot 0 in generation 0 would be that of nobody.
         let generation = isFresh ? 1 : max(1, (exchange.pointee.generation &+ 1) & 0xff_ffff)
-        if isFresh { exchange.initialize(to: Exchange(plan: plan)) } else { exchange.pointee = Exchange(plan: plan) }
+        if !isFresh { exchange.deinitialize(count: 1) }
+        exchange.initialize(to: blankExchange(at, plan))
         exchange.pointee.generation = generation
         exchange.pointee.connection = index
         exchange.pointee.startedAt = now
@@ -508,12 +517,14 @@ enum RefusalLabel: UInt16, CaseIterable {
     case streamClosed, frameSize, flowControl, compression, calm, internalError, memory
     // Requests that no upstream of their route can be told in its dialect.
     case untranslatable
+    // Requests without a key that `security.keys` knows.
+    case callerUnknown
     static let names = [
         "other", "accept", "connections", "framing", "incomplete_head", "slow_head", "slow_body", "body_framing", "loop",
         "proxy_header", "handshakes", "handshake", "handshake_gone", "slow_handshake", "plain_on_tls", "client_certificate", "server_name", "alpn",
         "streams", "stream_error", "malformed", "vanished", "protocol_error", "rapid_reset", "continuation_flood", "control_flood", "header_list", "bad_preface",
         "stream_id", "output_full", "stream_closed", "frame_size_error", "flow_control_error", "compression_error", "enhance_your_calm", "internal_error",
-        "no_memory", "untranslatable",
+        "no_memory", "untranslatable", "caller_unknown",
     ]
 
     /// The label for a word of claw_h2_blame.

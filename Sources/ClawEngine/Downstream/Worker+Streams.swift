@@ -219,6 +219,21 @@ extension Worker {
         if next != noIndex { exchanges.base[Int(next)].previousStream = previous }
     }
 
+    /// Another exchange takes the place of one on its stream.
+    func replaceStream(_ exchangeIndex: UInt32, of other: UInt32) {
+        let exchange = exchanges.base + Int(exchangeIndex)
+        let (next, previous) = (exchanges.base[Int(other)].nextStream, exchanges.base[Int(other)].previousStream)
+        let connection = connections.base + Int(exchange.pointee.connection)
+        exchange.pointee.nextStream = next
+        exchange.pointee.previousStream = previous
+        if previous != noIndex { exchanges.base[Int(previous)].nextStream = exchangeIndex } else { connection.pointee.exchange = exchangeIndex }
+        if next != noIndex { exchanges.base[Int(next)].previousStream = exchangeIndex }
+        exchanges.base[Int(other)].nextStream = noIndex
+        exchanges.base[Int(other)].previousStream = noIndex
+        guard let session = connection.pointee.session, exchange.pointee.stream != 0 else { return }
+        claw_h2_user(session, exchange.pointee.stream, SlotToken(.none, generation: exchange.pointee.generation, index: exchangeIndex).value)
+    }
+
     private func openStream(_ index: UInt32, _ session: OpaquePointer, _ event: claw_h2_event) {
         let connection = connections.base + Int(index)
         guard let exchangeIndex = makeExchange(index) else {

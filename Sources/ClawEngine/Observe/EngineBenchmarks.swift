@@ -74,6 +74,74 @@ public enum EngineBenchmarks {
         }
     }
 
+    /// A request with its body, from its scanned body to its candidates.
+    public final class Decision {
+        private let owner: PlanOwner
+        private let shared = Shared()
+        private let preview: RequestPreview
+
+        public init(_ configuration: Configuration, _ request: DescribedRequest) throws(PlanFailure) {
+            owner = try PlanOwner(configuration, serial: 1, workers: 1, registry: Registry())
+            claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
+            preview = try RequestPreview(owner: owner, shared: shared)
+            if let refusal = preview.take(request) { throw PlanFailure(description: refusal.message) }
+            preview.worker.view.pointee.isDescribed = false
+        }
+
+        /// The route's index, -1 when none matches.
+        public func match(_ times: Int) -> Int {
+            var route = -1
+            for _ in 0..<times { route = preview.worker.matchRoute(preview.exchange) ?? -1 }
+            return route
+        }
+
+        /// How many candidates there are.
+        public func choose(_ times: Int) -> Int {
+            guard let found = preview.worker.matchRoute(preview.exchange) else { return 0 }
+            let route = owner.ref.pointee.routes[found]
+            var count = 0
+            for _ in 0..<times {
+                preview.worker.chooseCandidates(preview.exchange, route)
+                count = preview.exchange.pointee.candidateCount
+            }
+            return count
+        }
+    }
+
+    /// A request whose first attempt has found its upstream overloaded.
+    public final class Ladder {
+        private let owner: PlanOwner
+        private let shared = Shared()
+        private let preview: RequestPreview
+
+        public init(_ configuration: Configuration, _ request: DescribedRequest) throws(PlanFailure) {
+            owner = try PlanOwner(configuration, serial: 1, workers: 1, registry: Registry())
+            claw_word_store(shared.plan, UInt64(UInt(bitPattern: owner.ref)))
+            preview = try RequestPreview(owner: owner, shared: shared)
+            if let refusal = preview.take(request) { throw PlanFailure(description: refusal.message) }
+            guard let route = preview.worker.matchRoute(preview.exchange) else { throw PlanFailure(description: "no route") }
+            let exchange = preview.exchange
+            exchange.pointee.route = Int32(route)
+            preview.worker.chooseCandidates(exchange, owner.ref.pointee.routes[route])
+            exchange.pointee.attemptsMax = Exchange.attemptsMax
+            exchange.pointee.totalDeadline = .max
+            exchange.pointee.attempts[0] = Attempt(upstream: exchange.pointee.candidates[0].upstream, key: 0, status: 503, candidate: 0, isOpen: true)
+            exchange.pointee.attemptCount = 1
+            exchange.pointee.passed = 1
+        }
+
+        /// How often there was a further try.
+        public func walk(_ times: Int) -> Int {
+            var count = 0
+            for _ in 0..<times {
+                // A try is taken from the budget, which is of so many a second.
+                preview.worker.now += 10_000_000
+                if let next = preview.worker.nextTry(preview.exchange, after: .overloaded, .upstreamStatus), next.candidate == 1 { count += 1 }
+            }
+            return count
+        }
+    }
+
     /// A worker with one request at hand, as far as routing and accounting see it.
     public final class Request {
         private let owner: PlanOwner
@@ -98,7 +166,7 @@ public enum EngineBenchmarks {
             else { throw PlanFailure(description: "the head is not whole") }
             (worker.connections.base + connection.index).initialize(to: Connection())
             exchange = worker.exchanges.base + slot.index
-            exchange.initialize(to: Exchange(plan: owner.ref))
+            exchange.initialize(to: worker.blankExchange(slot.index, owner.ref))
             let parsed = worker.requestHead
             exchange.pointee.connection = UInt32(connection.index)
             exchange.pointee.method = parsed.method

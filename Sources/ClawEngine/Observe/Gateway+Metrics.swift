@@ -2,6 +2,7 @@
 // written: a metric that nothing feeds is left out, so that 0 always means that nothing happened.
 import CClaw
 import ClawConfig
+import ClawPolicy
 
 extension Gateway {
     /// - Parameter adminConnections: open connections of the admin listener.
@@ -11,6 +12,7 @@ extension Gateway {
         seriesSum().write(to: &out)
         writeLoad(to: &out, adminConnections: adminConnections)
         writeUpstreams(to: &out)
+        writeOutlook(to: &out)
         writeConfiguration(to: &out)
         Self.writeProcess(to: &out)
         out.end()
@@ -68,15 +70,71 @@ extension Gateway {
 
     private func writeUpstreams(to out: inout Exposition) {
         let states = upstreamStates()
-        out.begin("openclaw_upstream_healthy", .gauge, "0 for some seconds after an endpoint could not be connected to, else 1.")
+        out.begin("openclaw_upstream_healthy", .gauge, "1 while an endpoint gets requests; 0: probes or live traffic speak against it, or it could not be connected to just now.")
         for state in states {
             for endpoint in state.endpoints {
                 out.sample(Exposition.labels([("upstream_name", state.name), ("endpoint", endpoint.url)]), endpoint.isUsable ? 1 : 0)
             }
         }
+        let found = states.filter { $0.discovery != nil }
+        if !found.isEmpty {
+            out.begin("openclaw_discovery_up", .gauge, "1 while an upstream's source of endpoints answers; at 0 its last good set stays in force.")
+            for state in found {
+                guard let discovery = state.discovery else { continue }
+                let isUp = discovery.health == .ok || discovery.health == .doubtful
+                out.sample(Exposition.labels([("upstream_name", state.name), ("source", discovery.kind)]), isUp ? 1 : 0)
+            }
+        }
+        let probed = health.figures.sorted { $0.key < $1.key }
+        if !probed.isEmpty {
+            out.begin("openclaw_probe", .counter, "Probes of endpoints (health.active), by what became of them. They stand in no request's account.")
+            for (name, figures) in probed {
+                for result in HealthKeeper.Result.allCases {
+                    guard let count = figures.counts[result] else { continue }
+                    out.sample(Exposition.labels([("upstream_name", name), ("result", result.rawValue)]), count)
+                }
+            }
+            out.begin("openclaw_probe_tokens", .counter, "Tokens that providers say model handshakes have used.")
+            for (name, figures) in probed where figures.tokens > 0 { out.sample(Exposition.labels([("upstream_name", name)]), figures.tokens) }
+        }
         out.begin("openclaw_upstream_connections_open", .gauge, "Connections to endpoints without an egress proxy, busy or idle.")
         for state in states where state.endpoints.contains(where: { !$0.isCurl }) {
             out.sample(Exposition.labels([("upstream_name", state.name)]), state.endpoints.reduce(0) { $0 &+ $1.links })
+        }
+    }
+
+    /// What the workers know together of the upstreams in force.
+    private func writeOutlook(to out: inout Exposition) {
+        let owner = plans.withLock { $0.owners[$0.owners.count - 1] }
+        let upstreams = (0..<owner.ref.pointee.upstreams.count).map { owner.ref.pointee.upstreams[$0].pointee }
+        let now = claw_monotonic_ns()
+        out.begin("openclaw_breaker_state", .gauge, "Breakers by class of traffic: 0 closed, 1 half-open, 2 open.")
+        for upstream in upstreams where upstream.breaker.isEnabled {
+            for traffic in TrafficClass.allCases {
+                let breaker = shared.outlook.breaker(upstream.place, traffic)
+                // Of the classes that its kind of upstream does not have by itself, those that something happened to.
+                guard traffic == (upstream.isModel ? .model : .http) || breaker.opensCount > 0 else { continue }
+                let state: UInt64 = switch breaker.state(now: now) {
+                case .closed: 0
+                case .halfOpen: 1
+                case .open: 2
+                }
+                out.sample(Exposition.labels([("upstream_name", upstream.name.string), ("traffic_class", traffic.word)]), state)
+            }
+        }
+        let counted = upstreams.filter { $0.countsRequests }
+        if counted.isEmpty { return }
+        out.begin("openclaw_upstream_in_flight", .gauge, "Requests under way at upstreams with a limit, or whose strategy looks at it.")
+        for upstream in counted { out.sample(Exposition.labels([("upstream_name", upstream.name.string)]), UInt64(max(0, shared.outlook.concurrency(upstream.place).inFlight))) }
+        out.begin("openclaw_upstream_concurrency_limit", .gauge, "How many requests may be under way at an upstream now; one without a limit is left out.")
+        for upstream in counted {
+            guard let limit = shared.outlook.concurrency(upstream.place).limit(upstream.concurrency) else { continue }
+            out.sample(Exposition.labels([("upstream_name", upstream.name.string)]), UInt64(max(0, limit)))
+        }
+        out.begin("openclaw_upstream_waiting", .gauge, "Requests that wait for a place at an upstream, or for one of its keys to be usable again.")
+        for upstream in counted {
+            let waiting = shared.outlook.queued(upstream.place)[0].load(ordering: .relaxed) &+ shared.outlook.recovering(upstream.place)[0].load(ordering: .relaxed)
+            out.sample(Exposition.labels([("upstream_name", upstream.name.string)]), waiting)
         }
     }
 

@@ -10,6 +10,8 @@ enum Metric: UInt8, CaseIterable {
     case tunnels, tunnelBytes, tunnelMessages
     /// In nano-USD, shown in USD.
     case cost
+    case keyFailures, keyCooldowns, downgrades, retries, retriesRefused
+    case shadows, hedges, resumes
 
     enum Shape { case counter, fine, coarse }
     var shape: Shape {

@@ -67,6 +67,14 @@ extension Metric {
         case .tunnelBytes: "openclaw_tunnel_bytes"
         case .tunnelMessages: "openclaw_tunnel_messages"
         case .cost: "openclaw_estimated_cost_usd"
+        case .keyFailures: "openclaw_key_failures"
+        case .keyCooldowns: "openclaw_key_cooldowns"
+        case .downgrades: "openclaw_downgrades"
+        case .retries: "openclaw_retries"
+        case .retriesRefused: "openclaw_retries_refused"
+        case .shadows: "openclaw_shadow"
+        case .hedges: "openclaw_hedges"
+        case .resumes: "openclaw_resumes"
         }
     }
 
@@ -92,6 +100,14 @@ extension Metric {
         case .tunnels: "Tunnels opened: requests that switched to WebSocket or another protocol."
         case .tunnelBytes: "Bytes that came through tunnels, by the side that sent them."
         case .cost: "Cost of the tokens by the catalogue's prices, in USD."
+        case .keyFailures: "Attempts whose key was over its limits or was refused."
+        case .keyCooldowns: "Cool-downs of keys that began."
+        case .downgrades: "Requests answered by another model than the one asked for, because that could not."
+        case .retries: "Further attempts after a failed one, by why they were made."
+        case .retriesRefused: "Further attempts that were not made because the route's retry budget was spent."
+        case .shadows: "Requests that a mirror was to get a second time, by what came of the comparison."
+        case .hedges: "Second attempts beside a first that was late, by which of them answered."
+        case .resumes: "Streams that broke off and went on at another upstream, or could not."
         case .tunnelMessages: "WebSocket messages that came through tunnels, by the side that sent them."
         }
     }
@@ -107,6 +123,11 @@ extension Metric {
         case .upstreamDuration, .interToken, .upstreamConnections, .tunnels: ["upstream_name"]
         case .tunnelBytes, .tunnelMessages: ["upstream_name", "from"]
         case .cost: ["upstream_name", "model_name"]
+        case .keyFailures, .keyCooldowns: ["upstream_name", "key_id"]
+        case .downgrades: ["route_id", "from_model", "to_model"]
+        case .retries: ["route_id", "reason"]
+        case .retriesRefused: ["route_id"]
+        case .shadows, .hedges, .resumes: ["route_id", "result"]
         case .timeToFirstToken: ["upstream_name", "model"]
         case .overhead, .streamsTruncated: ["route_id"]
         case .tokens: ["upstream_name", "model_name", "kind"]
@@ -135,6 +156,13 @@ extension Metric {
         case .requestDuration: [name(names.routes, key.a), name(names.upstreams, key.b)]
         case .upstreamDuration, .interToken, .upstreamConnections, .tunnels: [name(names.upstreams, key.a)]
         case .cost: [name(names.upstreams, key.a), name(names.models, key.b)]
+        case .keyFailures, .keyCooldowns: [name(names.upstreams, key.a), Self.keyName(name(names.keys, key.b), of: name(names.upstreams, key.a))]
+        case .downgrades: [name(names.routes, key.a), name(names.models, key.b), name(names.models, key.c)]
+        case .retries: [name(names.routes, key.a), Int(key.b) < AttemptReason.names.count ? AttemptReason.names[Int(key.b)].description : "other"]
+        case .retriesRefused: [name(names.routes, key.a)]
+        case .shadows: [name(names.routes, key.a), ShadowResult.name(key.b)]
+        case .hedges: [name(names.routes, key.a), HedgeResult.name(key.b)]
+        case .resumes: [name(names.routes, key.a), ResumeResult.name(key.b)]
         case .tunnelBytes, .tunnelMessages: [name(names.upstreams, key.a), key.b == 0 ? "client" : "upstream"]
         case .timeToFirstToken: [name(names.upstreams, key.a), name(names.models, key.b)]
         case .overhead, .streamsTruncated: [name(names.routes, key.a)]
@@ -144,6 +172,11 @@ extension Metric {
         case .refused: [Int(key.a) < RefusalLabel.names.count ? RefusalLabel.names[Int(key.a)] : "other"]
         }
         return Exposition.labels(zip(labelNames, values).map { (name: $0, value: $1) })
+    }
+
+    /// Keys are registered as "UPSTREAM ID", because ids are the upstream's own.
+    private static func keyName(_ name: String, of upstream: String) -> String {
+        name.hasPrefix(upstream + " ") ? String(name.dropFirst(upstream.count + 1)) : name
     }
 
     private static func methodName(_ raw: UInt16) -> String {

@@ -41,9 +41,25 @@ extension Worker {
             }
             if usage.reasoning > 0 { metrics.add(.tokens, upstreamLabel, modelLabel, 3, by: UInt64(usage.reasoning)) }
         }
+        if exchange.pointee.continuation != nil { addParts(exchange) }
         let isGood = exchange.pointee.failure == nil && exchange.pointee.status < 400
+        let isDowngraded = exchange.pointee.status < 400 && isDowngraded(exchange)
+        if isDowngraded { accountDowngrade(exchange, routeLabel) }
         if isGood, plan.pointee.logSample < 1, Double(nextRandom() >> 11) * 0x1p-53 >= plan.pointee.logSample { return }
-        if plan.pointee.logFormatIsText { writeTextLine(exchange, latency) } else { writeLine(exchange, latency) }
+        if plan.pointee.logFormatIsText { writeTextLine(exchange, latency) } else { writeLine(exchange, latency, isDowngraded) }
+    }
+
+    private func accountDowngrade(_ exchange: UnsafeMutablePointer<Exchange>, _ routeLabel: UInt16) {
+        let candidate = exchange.pointee.candidates[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].candidate)]
+        metrics.add(.downgrades, routeLabel, askedLabel(exchange), candidate.model.label)
+        noteDowngrade(exchange)
+    }
+
+    /// The label of the model that was asked for; 0 for a name that no configuration has.
+    private func askedLabel(_ exchange: UnsafeMutablePointer<Exchange>) -> UInt16 {
+        let models = exchange.pointee.plan.pointee.models
+        for at in 0..<models.count where models[at].pointee.name.equals(exchange.pointee.requestedModel) { return models[at].pointee.label }
+        return 0
     }
 
     /// A stream that was cut before it said what it used: what was delivered is counted, and marked as a guess. Most providers send a token an event;
@@ -58,7 +74,7 @@ extension Worker {
         exchange.pointee.usage.isEstimated = true
     }
 
-    private func writeLine(_ exchange: UnsafeMutablePointer<Exchange>, _ latency: UInt64) {
+    private func writeLine(_ exchange: UnsafeMutablePointer<Exchange>, _ latency: UInt64, _ isDowngraded: Bool) {
         let plan = exchange.pointee.plan
         let line = scratch
         var text = TextWriter(line)
@@ -78,9 +94,15 @@ extension Worker {
         text.put("\",\"trace_id\":\"")
         text.put(hex: exchange.pointee.traceHigh, digits: 16)
         text.put(hex: exchange.pointee.traceLow, digits: 16)
-        text.put("\",\"session_id\":null,\"tenant\":null,\"key_id\":")
+        text.put("\",\"session_id\":null,\"tenant\":")
+        let caller = exchange.pointee.caller >= 0 ? plan.pointee.callers[Int(exchange.pointee.caller)] : nil
+        if let caller, caller.pointee.tenant.count > 0 { text.put(json: caller.pointee.tenant.raw, limit: 100) } else { text.put("null") }
+        text.put(",\"key_id\":")
         let last = exchange.pointee.attemptCount - 1
-        if last >= 0, exchange.pointee.attempts[last].key >= 0 {
+        if plan.pointee.callers.count > 0 {
+            // Who called; the keys that upstreams were shown stand in `attempts`.
+            if let caller { text.put(json: caller.pointee.id.raw, limit: 100) } else { text.put("null") }
+        } else if last >= 0, exchange.pointee.attempts[last].key >= 0 {
             let upstream = plan.pointee.upstreams[Int(exchange.pointee.attempts[last].upstream)]
             text.put(json: upstream.pointee.keys[Int(exchange.pointee.attempts[last].key)].pointee.id.raw, limit: 100)
         } else {
@@ -90,9 +112,9 @@ extension Worker {
         if exchange.pointee.route >= 0 {
             let id = plan.pointee.routes[Int(exchange.pointee.route)].pointee.id
             text.put(json: id.raw, limit: 100)
-            text.put(",\"rule\":\"routes[")
-            text.put(number: UInt64(exchange.pointee.route))
-            text.put("]\"")
+            text.put(",\"rule\":\"")
+            text.put(plan.pointee.routes[Int(exchange.pointee.route)].pointee.rule)
+            text.put("\"")
         } else {
             text.put("null,\"rule\":null")
         }
@@ -140,7 +162,15 @@ extension Worker {
         text.put(plan.pointee.version)
         text.put("\",\"disconnected\":")
         text.put(exchange.pointee.clientGone ? "\"client\"" : exchange.pointee.upstreamCut ? "\"upstream\"" : "null")
-        text.put(",\"downgraded\":false")
+        if isDowngraded {
+            text.put(",\"downgraded\":true,\"downgrade\":{\"route_id\":")
+            text.put(json: plan.pointee.routes[Int(exchange.pointee.route)].pointee.id.raw, limit: 100)
+            writeDowngradeMembers(exchange, &text)
+            text.put(byte: 125)
+        } else {
+            text.put(",\"downgraded\":false")
+        }
+        writeResumes(exchange, &text)
         writeTunnel(exchange, &text)
         text.put("}\n")
         log.append(line, text.count)
@@ -173,8 +203,10 @@ extension Worker {
     private func writeErrorClass(_ exchange: UnsafeMutablePointer<Exchange>, _ last: Int, _ text: inout TextWriter) {
         var found = ErrorClass.none
         if exchange.pointee.clientGone { found = .clientGone }
-        else if let failure = exchange.pointee.failure, exchange.pointee.status >= 400 || exchange.pointee.upstreamCut || failure == .upstreamInBand { found = failure.row.errorClass }
-        else if exchange.pointee.status >= 400, last >= 0 { found = exchange.pointee.attempts[last].errorClass }
+        else if let failure = exchange.pointee.failure, exchange.pointee.status >= 400 || exchange.pointee.upstreamCut || failure == .upstreamInBand {
+            // What an error within an answer means its attempt knows.
+            found = failure == .upstreamInBand && last >= 0 && exchange.pointee.attempts[last].errorClass != .none ? exchange.pointee.attempts[last].errorClass : failure.row.errorClass
+        } else if exchange.pointee.status >= 400, last >= 0 { found = exchange.pointee.attempts[last].errorClass }
         if found == .none {
             text.put("null")
         } else {
@@ -188,7 +220,7 @@ extension Worker {
         let plan = exchange.pointee.plan
         text.put(",\"attempts\":[")
         for at in 0..<exchange.pointee.attemptCount {
-            let attempt = exchange.pointee.attempts[at]
+            let attempt = exchange.pointee.attempts[attemptPlace(exchange, at)]
             let upstream = plan.pointee.upstreams[Int(attempt.upstream)]
             if at > 0 { text.put(byte: 44) }
             text.put("{\"upstream\":")
@@ -209,7 +241,9 @@ extension Worker {
             }
             text.put(",\"ms\":")
             text.put(number: UInt64(attempt.milliseconds))
-            text.put(byte: 125)
+            text.put(",\"why\":\"")
+            text.put(attempt.why.name)
+            text.put("\"}")
         }
         text.put(byte: 93)
     }

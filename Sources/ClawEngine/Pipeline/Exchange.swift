@@ -1,6 +1,7 @@
 // An exchange is one request and its answer. It belongs to a stream of a connection (HTTP/1.1: one at a time), lives in a slot, and ends in one
 // place (`Worker.finish`), whatever happens: one answer, one account, one log line.
 import ClawDialect
+import ClawPolicy
 import ClawWire
 
 /// One attempt at an upstream, for the log.
@@ -11,18 +12,57 @@ struct Attempt {
     var errorClass = ErrorClass.none
     var milliseconds: UInt32 = 0
     var model = Bytes.empty
+    /// Place of the endpoint, or -1.
+    var endpoint: Int32 = -1
+    /// Which candidate it was, by its place in the list.
+    var candidate: Int8 = -1
+    /// Why this attempt was made.
+    var why = AttemptReason.first
+    /// What was taken for it and is to be given back once: a place among the upstream's concurrent requests, the breaker's leave, or its probe.
+    var holdsPlace = false
+    var breaker = BreakerHold.none
+    var probeTicket: UInt32 = 0
+    /// The key cools, and was let through all the same to see whether it still has to.
+    var isKeyProbe = false
+    /// True from its beginning to `closeAttempt`.
+    var isOpen = false
+}
+
+/// What an attempt has of its upstream's breaker. `proven`: a probe whose answer began, which counts as good already.
+enum BreakerHold: UInt8 { case none, pass, probe, proven }
+
+/// Why an attempt was made: the word in the log's `attempts`.
+enum AttemptReason: UInt8 {
+    case first, backoff, spareKey, nextEndpoint, retry, nextCandidate, fallbackModel, largerWindow, hedge, probe, resume
+    static let names: [StaticString] = [
+        "first", "backoff", "spare_key", "next_endpoint", "retry", "next_candidate", "fallback_model", "larger_window", "hedge", "probe", "resume",
+    ]
+    var name: StaticString { Self.names[Int(rawValue)] }
 }
 
 /// One place the request may be sent to.
 struct Candidate {
+    static var none: Candidate { Candidate(upstream: -1, hasModel: false, model: PlanServed(id: .empty, json: .empty, label: 0, hash: 1)) }
     var upstream: Int32
     /// The model to send; hasModel false: the body stays as it is.
     var hasModel: Bool
     var model: PlanServed
+    /// Place of its words in the outlook.
+    var target: Int32 = 0
+    /// One of the route's `fallback`, not of its strategy.
+    var isFallback = false
+    /// Its model is not the one that was asked for.
+    var isOther = false
+    /// Its model is another, and one that serves what was asked for could not be asked.
+    var standsIn = false
+    /// The strategy's figure it was ordered by (nanoseconds, nano-USD, load …); 0: none.
+    var score: Int64 = 0
 }
 
 struct Exchange: ~Copyable {
     static let attemptsMax = 6
+    /// Of the strategy and of the route's `fallback` together.
+    static let candidatesMax = 8
 
     enum State: UInt8 {
         case free
@@ -144,12 +184,53 @@ struct Exchange: ~Copyable {
 
     // ---- routing
     var route: Int32 = -1
-    var candidates: InlineArray<6, Candidate>
+    var candidates: Few<Candidate>
     var candidateCount = 0
     var candidateNext = 0
-    var attempts: InlineArray<6, Attempt> = .init(repeating: Attempt())
+    var attempts: Few<Attempt>
     var attemptCount = 0
     var attemptsMax = 1
+    /// Candidates that were tried once more (`LadderStep.retry`), a bit each.
+    var retried: UInt8 = 0
+    /// Candidates that were asked, or looked at and passed over, and those that may be asked after the last failure: a bit each.
+    var passed: UInt8 = 0
+    var reachable: UInt8 = .max
+    /// Why the next attempt is made, and whether it needs a connection of its own.
+    var why = AttemptReason.first
+    var wantsFreshLink = false
+    /// Why candidates could not be asked, and when the first of them can again; `.max`: not known.
+    var refusals = Refusals()
+    var refusedUntil: UInt64 = .max
+    /// It has waited for a key to be usable again, which is done once.
+    var hasWaited = false
+    /// The class of an error inside a stream.
+    var inBandClass = ErrorClass.serverError
+    /// The class of the last failure that was moved on from.
+    var movedBy = ErrorClass.none
+    /// What the last failed attempt's upstream said, for the case that nobody else can be asked.
+    var kept: UnsafeMutablePointer<KeptError>?
+    /// Waits for a place among the concurrent requests of the upstream with this place in the outlook, or -1; waits for one of its keys, or -1. (What the
+    /// exchange's timer means says neither: a slow client changes that while a stream waits to go on.)
+    var queuedAt: Int32 = -1
+    var recoveringAt: Int32 = -1
+    /// How long the present answer, an error, says that its key should be left alone, in nanoseconds; 0: not said.
+    var toldWait: UInt64 = 0
+    /// Index into `Plan.callers`, or -1; and the tenant's number, 0 where there are no callers.
+    var caller: Int32 = -1
+    var tenant: UInt32 = 0
+    /// The caller's key stands in the query, which goes nowhere with it.
+    var hasKeyInQuery = false
+    /// Tokens of the prompt, estimated; 0: not looked at.
+    var promptTokens: UInt32 = 0
+    /// What the client asked for (`max_tokens` and its kin); 0: nothing.
+    var outputTokensAsked: UInt32 = 0
+    /// Hash of what this request is told apart by (`strategy.by`), and of what its conversation begins with; 0: not known.
+    var identity: UInt64 = 0
+    var prefix: UInt64 = 0
+    /// The client's own deadline (`x-openclaw-deadline-ms`), monotonic; 0: none.
+    var clientDeadline: UInt64 = 0
+    /// True exactly when nobody waits for this exchange's answer (a shadow's, a hedge's that has not won).
+    var isDetached = false
     /// The requested model, unescaped, in the body or the head (for the log).
     var requestedModel: UnsafeRawBufferPointer
 
@@ -213,6 +294,8 @@ struct Exchange: ~Copyable {
     /// While the usage event is being hidden: the unfinished event at the end of the last read.
     var holdback: UnsafeMutablePointer<UInt8>?
     var holdbackLength = 0
+    /// An event that was left out ended with CR at the end of what was there: a LF behind it goes with it.
+    var hidesLineFeed = false
     static let holdbackMax = 8192
     /// The request asks for another protocol, and its route allows it.
     var tunnel: UnsafeMutablePointer<Tunnel>?
@@ -258,23 +341,39 @@ struct Exchange: ~Copyable {
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
 
+    // ---- twins (see Twin/)
+    var twin = TwinRole.none
+    /// A request and its hedge name each other here, while it is open which of them answers.
+    var partner: UInt32 = noIndex
+    var hasHedged = false
+    /// The attempt at this place of the list began after the one behind it: a hedge that lost. -1: none.
+    var hedgePlace: Int8 = -1
+    /// Shared by a request and its shadow, until both have ended.
+    var shadow: UnsafeMutablePointer<Shadow>?
+    /// What a stream that may go on at another upstream has delivered so far.
+    var continuation: Unmanaged<Continuation>?
+
     // ---- timers
+    /// When a second attempt begins beside the first, if nothing has come by then; 0: never.
+    var hedgeAt: UInt64 = 0
     var totalDeadline: UInt64 = 0
     /// What the exchange's timer means when it fires.
-    enum TimerMeaning: UInt8 { case none, body, connect, firstByte, idle, write }
+    enum TimerMeaning: UInt8 { case none, body, connect, firstByte, idle, write, errorBody, backoff, place, recovery }
     var phaseDeadline: UInt64 = 0
     var phase = TimerMeaning.none
     var pingAt: UInt64 = 0
     /// When the client's FIN is to be checked (see Worker.probe).
     var probeAt: UInt64 = 0
 
-    init(plan: PlanRef) {
+    /// The places of `candidates` and `attempts` are the slot's, which outlive this use of it.
+    init(plan: PlanRef, candidates: Few<Candidate>, attempts: Few<Attempt>) {
         self.plan = plan
+        self.candidates = candidates
+        self.attempts = attempts
         headBase = Bytes.empty.base
         path = UnsafeRawBufferPointer(start: nil, count: 0)
         query = path
         requestedModel = path
-        candidates = .init(repeating: Candidate(upstream: -1, hasModel: false, model: PlanServed(id: .empty, json: .empty, label: 0)))
     }
 }
 

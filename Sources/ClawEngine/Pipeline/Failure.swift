@@ -1,6 +1,7 @@
 // What went wrong with a request, whose fault it was, and what follows from it. One table maps each kind to the answer's status and code, the class
-// of spec/resilience.md, and whether the next candidate may be tried.
+// of spec/resilience.md, and whether anything else may be tried.
 import ClawDialect
+import ClawPolicy
 
 enum Origin: UInt8 { case client, upstream, gateway }
 
@@ -8,11 +9,37 @@ enum Origin: UInt8 { case client, upstream, gateway }
 enum ErrorClass: UInt8 {
     case none, rateLimited, overloaded, timeout, network, serverError, auth, modelMissing, badRequest, clientGone, tls, malformed
     case contextTooLong, contentFiltered
+    /// Cancelled because the other of two attempts answered first.
+    case hedgeLost
     static let names: [StaticString] = [
         "none", "rate_limited", "overloaded", "timeout", "network", "server_error", "auth", "model_missing", "bad_request", "client_gone", "network",
-        "server_error", "context_too_long", "content_filtered",
+        "server_error", "context_too_long", "content_filtered", "hedge_lost",
     ]
     var name: StaticString { Self.names[Int(rawValue)] }
+
+    /// Whose steps a route can declare; nil: the answer is the client's.
+    var ladder: LadderClass? {
+        switch self {
+        case .rateLimited: .rateLimited
+        case .overloaded: .overloaded
+        case .timeout: .timeout
+        case .network, .tls: .network
+        case .serverError, .malformed: .serverError
+        case .auth: .auth
+        case .modelMissing: .modelMissing
+        case .contextTooLong: .contextTooLong
+        case .contentFiltered: .contentFiltered
+        case .none, .badRequest, .clientGone, .hedgeLost: nil
+        }
+    }
+
+    /// Failures that an upstream's breaker counts; everything else that is an answer counts as good.
+    var isBreakers: Bool {
+        switch self {
+        case .overloaded, .timeout, .network, .tls, .serverError, .malformed: true
+        default: false
+        }
+    }
 }
 
 enum FailureKind: UInt8, CaseIterable {
@@ -21,7 +48,8 @@ enum FailureKind: UInt8, CaseIterable {
     case bodyMemoryExhausted, upstreamsExhausted, upstreamConnect, upstreamDNS, upstreamTLS, upstreamProtocol, upstreamReset
     case upstreamMalformed, upstreamTruncated, upstreamStatus, upstreamInBand, connectTimeout, firstByteTimeout, idleTimeout, totalTimeout
     case clientGone, clientWriteTimeout, draining, upstreamPending, buffersExhausted
-    case upstreamCannotSwitch, upgradeNotAllowed, unsupported, answerTooLarge, noCredentials
+    case upstreamCannotSwitch, upgradeNotAllowed, unsupported, answerTooLarge, noCredentials, upstreamsCooling, badDeadline
+    case invalidKey, contextTooLong
 
     struct Row {
         var status: UInt16
@@ -39,7 +67,7 @@ enum FailureKind: UInt8, CaseIterable {
             case .modelMissing: .modelMissing
             case .contextTooLong: .contextTooLong
             case .contentFiltered: .contentFiltered
-            case .badRequest, .clientGone, .none: .badRequest
+            case .badRequest, .clientGone, .hedgeLost, .none: .badRequest
             case .network, .serverError, .tls, .malformed: status == 503 ? .overloaded : .serverError
             }
         }
@@ -87,16 +115,36 @@ enum FailureKind: UInt8, CaseIterable {
         case .upstreamCannotSwitch: Row(status: 502, code: "upstream_cannot_switch", type: "server_error", origin: .upstream, errorClass: .badRequest)
         case .unsupported: Row(status: 400, code: "unsupported_parameter", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
         case .answerTooLarge: Row(status: 502, code: "upstream_answer_too_large", type: "server_error", origin: .upstream, errorClass: .malformed)
+        case .upstreamsCooling: Row(status: 429, code: "no_upstream_available", type: "rate_limit_error", origin: .upstream, errorClass: .rateLimited)
+        case .badDeadline: Row(status: 400, code: "bad_deadline", type: "invalid_request_error", origin: .client, errorClass: .badRequest)
+        case .invalidKey: Row(status: 401, code: "invalid_api_key", type: "invalid_request_error", origin: .client, errorClass: .auth)
+        case .contextTooLong: Row(status: 400, code: "context_length_exceeded", type: "invalid_request_error", origin: .client, errorClass: .contextTooLong)
         case .noCredentials: Row(status: 503, code: "upstream_credentials_missing", type: "server_error", origin: .gateway, errorClass: .auth)
         case .buffersExhausted: Row(status: 503, code: "buffers_exhausted", type: "server_error", origin: .gateway, errorClass: .overloaded)
         }
     }
 
-    /// May another candidate be tried after this, as long as nothing was sent to the client?
+    /// May something else be tried after this, as long as nothing was sent to the client?
     var movesOn: Bool {
         switch self {
         case .upstreamConnect, .upstreamDNS, .upstreamTLS, .upstreamProtocol, .upstreamReset, .upstreamMalformed, .upstreamTruncated, .upstreamStatus, .upstreamInBand,
-            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending, .upstreamCannotSwitch, .answerTooLarge, .noCredentials: true
+            .connectTimeout, .firstByteTimeout, .idleTimeout, .upstreamPending, .upstreamCannotSwitch, .noCredentials: true
+        default: false
+        }
+    }
+
+    /// Would the same upstream only fail in the same way again? Then the next candidate is asked, whatever the class's ladder says of retries.
+    var isUpstreamsOwn: Bool {
+        switch self {
+        case .upstreamProtocol, .upstreamPending, .upstreamCannotSwitch, .noCredentials: true
+        default: false
+        }
+    }
+
+    /// Says nothing of how the upstream is: neither its breaker nor its endpoint counts it.
+    var isOurs: Bool {
+        switch self {
+        case .upstreamProtocol, .upstreamPending, .upstreamCannotSwitch, .noCredentials, .answerTooLarge, .bodyMemoryExhausted, .buffersExhausted, .draining: true
         default: false
         }
     }

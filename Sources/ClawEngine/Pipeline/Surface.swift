@@ -172,16 +172,4 @@ extension Worker {
         exchange.pointee.modelSpan = JSONSpan()
         _ = surface(of: exchange)
     }
-
-    /// Paths such as /api/chat may as well be a plain API's: such a request is one to a model only where the first route that could take it has a
-    /// model upstream.
-    func leadsToModels(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
-        let plan = exchange.pointee.plan
-        for at in 0..<plan.pointee.routes.count where matchesHead(exchange, plan.pointee.routes[at]) {
-            let route = plan.pointee.routes[at]
-            for target in 0..<route.pointee.targets.count where plan.pointee.upstreams[route.pointee.targets[target].pointee.upstream].pointee.isModel { return true }
-            if route.pointee.body.count == 0 { return false }
-        }
-        return true
-    }
 }

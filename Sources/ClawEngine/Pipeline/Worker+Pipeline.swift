@@ -34,6 +34,7 @@ extension Worker {
         let hasPath = takePath(exchange)
         if hasPath {
             exchange.pointee.surface = surface(of: exchange)
+            if exchange.pointee.plan.pointee.callers.count > 0 { identifyCaller(exchange) }
             if exchange.pointee.surface.isForeign, head.hostProblem == .none, !leadsToModels(exchange) {
                 exchange.pointee.surface = .plain
                 exchange.pointee.requestedModel = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -82,6 +83,7 @@ extension Worker {
             return answerError(index, .loopDetected, detail: "this gateway is its own upstream")
         }
         guard hasPath else { return answerError(index, .badRequest, detail: "the path has no one normal form") }
+        if exchange.pointee.plan.pointee.callers.count > 0, exchange.pointee.caller < 0 { return refuseCaller(index) }
 
         if exchange.pointee.bodyIsComplete { return classify(index) }
         if exchange.pointee.stream != 0 {
@@ -266,7 +268,7 @@ extension Worker {
         isModelRequest(exchange) || exchange.pointee.plan.pointee.needsBody
     }
 
-    private func isModelRequest(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    func isModelRequest(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         exchange.pointee.surface.isModel && exchange.pointee.method == .post
     }
 
@@ -293,13 +295,19 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.state = .attempting
         exchange.pointee.promptBytes = exchange.pointee.bodyLength
-        let plan = exchange.pointee.plan
         if exchange.pointee.surface.isListing, exchange.pointee.method == .get || exchange.pointee.method == .head, !exchange.pointee.isConnect {
             return answerModels(index)
         }
-        let isModelRequest = isModelRequest(exchange)
-        if isModelRequest || (plan.pointee.needsBody && exchange.pointee.bodyLength > 0) {
-            var progress: JSONProgress
+        let progress = scanBody(exchange)
+        if isModelRequest(exchange), !acceptModelBody(index, progress) { return }
+        route(index)
+    }
+
+    /// One scan of the body, where anything in it matters.
+    func scanBody(_ exchange: UnsafeMutablePointer<Exchange>) -> JSONProgress {
+        let plan = exchange.pointee.plan
+        var progress = JSONProgress.complete
+        if isModelRequest(exchange) || (plan.pointee.needsBody && exchange.pointee.bodyLength > 0) {
             let body = UnsafeRawBufferPointer(start: exchange.pointee.bodyBase, count: exchange.pointee.bodyLength)
             var scanner: FieldScanner
             if let scan = exchange.pointee.scan {
@@ -317,11 +325,10 @@ extension Worker {
                 exchange.pointee.insertOffset = scanner.rootInsertOffset
                 exchange.pointee.insertNeedsComma = !scanner.rootIsEmpty
             }
-            if isModelRequest, !acceptModelBody(index, progress) { return }
         } else {
             for at in 0..<plan.pointee.pathCount { spans[at].kind = .missing }
         }
-        route(index)
+        return progress
     }
 
     /// True when a model request's body is what it must be; else the answer is given.
@@ -344,10 +351,20 @@ extension Worker {
             answerError(index, .badJSON, message: UnsafeRawBufferPointer(start: scratch, count: writer.count))
             return false
         }
-        guard exchange.pointee.bodyIsJSON else {
-            answerError(index, .badJSON, detail: "the body is not a JSON object")
-            return false
+        switch takeModelBody(exchange) {
+        case .taken: return true
+        case .noObject: answerError(index, .badJSON, detail: "the body is not a JSON object")
+        case .badModel: answerError(index, .badJSON, detail: "model must be a string", param: "model")
+        case .badStream: answerError(index, .badJSON, detail: "stream must be true or false", param: "stream")
         }
+        return false
+    }
+
+    enum ModelBody { case taken, noObject, badModel, badStream }
+
+    /// Notes what a model request's body says, of one that could be read.
+    func takeModelBody(_ exchange: UnsafeMutablePointer<Exchange>) -> ModelBody {
+        guard exchange.pointee.bodyIsJSON else { return .noObject }
         let model = spans[PolicyPath.model]
         switch model.kind {
         case .string:
@@ -355,9 +372,7 @@ extension Worker {
             exchange.pointee.requestedModel = UnsafeRawBufferPointer(
                 start: exchange.pointee.bodyBase.unsafelyUnwrapped + model.offset + 1, count: model.length - 2)
         case .missing: break
-        default:
-            answerError(index, .badJSON, detail: "model must be a string", param: "model")
-            return false
+        default: return .badModel
         }
         let tier = spans[PolicyPath.serviceTier]
         if tier.kind == .string, let body = exchange.pointee.bodyBase { exchange.pointee.serviceTier = ServiceTier(word: JSONBytes(body + tier.offset + 1, tier.length - 2)) }
@@ -365,19 +380,17 @@ extension Worker {
             // The path says which model and whether it streams, whatever the body says.
             restoreModelFromPath(exchange)
             exchange.pointee.wantsStream = exchange.pointee.surface == .geminiStream
-            return true
+            return .taken
         }
         let stream = spans[PolicyPath.stream]
         switch stream.kind {
         case .bool: exchange.pointee.wantsStream = stream.isTrue
         case .missing, .null: exchange.pointee.wantsStream = exchange.pointee.surface.isOllama
-        default:
-            answerError(index, .badJSON, detail: "stream must be true or false", param: "stream")
-            return false
+        default: return .badStream
         }
         exchange.pointee.streamOptionsSpan = spans[PolicyPath.streamOptions]
         exchange.pointee.includeUsageSpan = spans[PolicyPath.includeUsage]
-        return true
+        return .taken
     }
 
     // MARK: route
@@ -388,18 +401,51 @@ extension Worker {
         restoreHead(index)
         guard let routeIndex = matchRoute(exchange) else { return answerError(index, .notFound, detail: "") }
         exchange.pointee.route = Int32(routeIndex)
-        let route = exchange.pointee.plan.pointee.routes[routeIndex]
+        if exchange.pointee.plan.pointee.routes[routeIndex].pointee.profile >= 0 {
+            switch room(routeIndex) {
+            case .route(let own): exchange.pointee.route = Int32(own)
+            case .none(let tokens, let largest): return answerTooLong(index, tokens: tokens, largest: largest)
+            }
+        }
+        let route = exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)]
         if requestHead.hasUpgrade, !admitUpgrade(index, route) { return }
         if exchange.pointee.isConnect, exchange.pointee.tunnel == nil { return answerError(index, .upgradeNotAllowed, detail: "") }
+        if requestHead.first(.xOpenclaw) >= 0, !takeDeadline(index) { return }
         let isModelRequest = exchange.pointee.modelSpan.kind == .string || exchange.pointee.requestedModel.count > 0
             || (exchange.pointee.surface.isModel && exchange.pointee.method == .post)
+        view.pointee.requestedModel = exchange.pointee.requestedModel
+        view.pointee.hasModelInQuery = exchange.pointee.tunnel?.pointee.modelCount ?? 0 > 0
         chooseCandidates(exchange, route)
+        noteReading(exchange, route)
         if exchange.pointee.candidateCount == 0 {
             if isModelRequest, exchange.pointee.modelSpan.kind == .missing, exchange.pointee.requestedModel.count == 0 { return answerError(index, .modelRequired, detail: "", param: "model") }
             return isModelRequest ? answerError(index, .modelNotFound, detail: "", param: "model") : answerError(index, .upstreamsExhausted, detail: "")
         }
-        exchange.pointee.attemptsMax = min(route.pointee.attemptsMax, exchange.pointee.candidateCount)
+        exchange.pointee.attemptsMax = route.pointee.attemptsMax
+        let mirror = route.pointee.mirror == nil ? nil : dueMirror(exchange, route)
         startNextAttempt(index)
+        if let mirror { startShadow(index, route, at: mirror) }
+    }
+
+    /// What was found of the request on the way, for whoever needs it later.
+    private func noteReading(_ exchange: UnsafeMutablePointer<Exchange>, _ route: UnsafeMutablePointer<PlanRoute>) {
+        if route.pointee.hasPromptAffinity { view.pointee.readPrompt() }
+        if exchange.pointee.plan.pointee.reading.wantsTokens { exchange.pointee.outputTokensAsked = UInt32(clamping: view.pointee.outputTokensAsked()) }
+        if case .none = route.pointee.identity {} else { exchange.pointee.identity = view.pointee.identity(route.pointee.identity) }
+        guard view.pointee.prompt.isRead else { return }
+        exchange.pointee.promptTokens = UInt32(clamping: view.pointee.prompt.tokens)
+        exchange.pointee.prefix = view.pointee.prompt.prefix
+    }
+
+    /// The answer where no profile has room for a request.
+    private func answerTooLong(_ index: UInt32, tokens: Int64, largest: Int64) {
+        var writer = TextWriter(scratch)
+        writer.put("the request needs about ")
+        writer.put(signed: tokens)
+        writer.put(" tokens (its prompt as estimated, and what it asks for), and the largest profile has room for ")
+        writer.put(signed: largest)
+        writer.put(" (model_routing.profiles.*.max_context_tokens)")
+        answerError(index, .contextTooLong, message: UnsafeRawBufferPointer(start: scratch, count: writer.count))
     }
 
     /// Makes `requestHead` describe this exchange's head again.
@@ -424,6 +470,7 @@ extension Worker {
         if exchange.pointee.totalDeadline != 0 { nearest = min(nearest, exchange.pointee.totalDeadline) }
         if exchange.pointee.pingAt != 0 { nearest = min(nearest, exchange.pointee.pingAt) }
         if exchange.pointee.probeAt != 0 { nearest = min(nearest, exchange.pointee.probeAt) }
+        if exchange.pointee.hedgeAt != 0 { nearest = min(nearest, exchange.pointee.hedgeAt) }
         timers.set(exchangeTimers + Int(index), nearest)
     }
 
@@ -442,6 +489,7 @@ extension Worker {
             probe(index)
             if exchange.pointee.state == .free { return }
         }
+        if exchange.pointee.hedgeAt != 0, now >= exchange.pointee.hedgeAt { hedge(index) }
         if exchange.pointee.state == .draining || exchange.pointee.phase == .write {
             if now >= exchange.pointee.phaseDeadline {
                 exchange.pointee.failure = .clientWriteTimeout
@@ -460,7 +508,9 @@ extension Worker {
             case .connect: return attemptFailed(index, .connectTimeout)
             case .firstByte: return attemptFailed(index, .firstByteTimeout)
             case .idle: return attemptFailed(index, .idleTimeout)
-            case .none, .body, .write: break
+            case .errorBody: return wordsAreLate(index)
+            case .backoff, .recovery: return waited(index)
+            case .none, .body, .write, .place: break
             }
         }
         if exchange.pointee.pingAt != 0, now >= exchange.pointee.pingAt { ping(index) }

@@ -106,7 +106,7 @@ extension Worker {
         let query = exchange.pointee.query
         let candidate = exchange.pointee.candidates[exchange.pointee.candidateNext - 1]
         guard let tunnel = exchange.pointee.tunnel, upstream.pointee.isModel, candidate.hasModel else {
-            if upstream.pointee.isModel, exchange.pointee.tunnel == nil {
+            if exchange.pointee.hasKeyInQuery || (upstream.pointee.isModel && exchange.pointee.tunnel == nil) {
                 writeWithoutKey(exchange, &writer)
             } else if exchange.pointee.hasQuery {
                 writer.put(byte: 63)

@@ -28,6 +28,9 @@ final class PlanMemory {
     private var blocks: [UnsafeMutableRawPointer] = []
     private var foreign: [(pointer: OpaquePointer, release: @convention(c) (OpaquePointer?) -> Void)] = []
 
+    /// What is done when the plan goes.
+    var endings: [() -> Void] = []
+
     func own(_ pointer: OpaquePointer, _ release: @escaping @convention(c) (OpaquePointer?) -> Void) { foreign.append((pointer, release)) }
 
     func text(_ string: String) -> Bytes { bytes(Array(string.utf8)) }
@@ -56,6 +59,7 @@ final class PlanMemory {
     }
 
     deinit {
+        for ending in endings { ending() }
         for one in foreign { one.release(one.pointer) }
         for block in blocks { block.deallocate() }
     }

@@ -4,6 +4,7 @@
 import CClaw
 import ClawConfig
 import ClawDialect
+import ClawPolicy
 import ClawWire
 
 typealias PlanRef = UnsafeMutablePointer<Plan>
@@ -13,6 +14,11 @@ struct Plan {
     var serial: UInt32
     var version: Bytes
     var routes: List<PlanRoute>
+    /// Leads to the routes that may take a request.
+    var index: RouteIndex
+    /// Of `model_routing`; their own routes are the last of `routes`, which the index does not know.
+    var profiles: List<PlanProfile>
+    var reading: PlanReading
     var upstreams: List<PlanUpstream>
     /// In the order of the listeners' sockets, which a reload cannot change.
     var listeners: List<PlanListener>
@@ -30,7 +36,7 @@ struct Plan {
     var geminiModelsBody: Bytes
     var geminiModelBodies: List<Bytes>
     var tagsBody: Bytes
-    /// True exactly when some route has conditions on the body.
+    /// True exactly when some route has conditions on the body, or tells requests apart by what stands there.
     var needsBody: Bool
     var headLimits: HeadLimits
     var bodyBytesMax: Int
@@ -54,6 +60,12 @@ struct Plan {
     /// One word per worker, 128 bytes apart: requests running on this plan.
     var inFlight: UnsafeMutablePointer<UInt64>
     static let inFlightStride = 16
+    /// A bit for each endpoint's place that this plan names.
+    var places: UnsafeMutablePointer<UInt64>
+    @inline(__always)
+    func names(_ place: Int) -> Bool { places[place >> 6] & (1 << UInt64(place & 63)) != 0 }
+    /// Sorted by digest; empty: everybody may call.
+    var callers: List<PlanCaller>
     /// Per worker: state of rotating strategies, `rotationStride` words per worker.
     var rotation: UnsafeMutablePointer<Int64>
     var rotationStride: Int
@@ -121,20 +133,66 @@ struct PlanRoute {
     var timeout: UInt64
     var attemptsMax: Int
     var stripPrefix: Bytes
+    /// It has no condition at all.
+    var takesAll: Bool
     /// nil: as the upstream says.
     var dropsUnsupported: Bool?
     /// Protocols a request may switch to, lower case.
     var upgrades: List<Bytes>
     /// Where this route's words begin in a worker's rotation state: one counter, then one per target.
     var rotationOffset: Int
+    /// Place of its words in the outlook.
+    var place: Int
+    /// Conditions on the caller and on the prompt.
+    var keyTags: List<Bytes>
+    var keyIDs: List<Bytes>
+    var keyTenants: List<Bytes>
+    var hasKeyConditions: Bool { keyTags.count > 0 || keyIDs.count > 0 || keyTenants.count > 0 }
+    /// Conditions that cannot be told before the body is there.
+    var needsBody: Bool { body.count > 0 || prompt != nil }
+    var prompt: PlanPrompt?
+    /// Index into `Plan.profiles`, or -1.
+    var profile: Int32
+    /// How the log names it: `routes[3]`.
+    var rule: Bytes
+    /// Gets a share of the requests (its `parts`) a second time (`strategy: shadow`).
+    var mirror: PlanTarget?
+    var retries: RetrySettings
+    /// By `LadderClass`: a byte for each step (its raw value + 1), the first in the lowest byte; 0 ends it.
+    var ladders: InlineArray<9, UInt64>
+    /// Asked after the strategy's targets.
+    var fallbacks: List<PlanTarget>
+    /// nil: none for `fallbacks`, any for what the strategy itself names.
+    var allowDowngrade: AllowDowngrade?
+    var hasPromptAffinity: Bool
+    var hedge: HedgeSettings?
+    var resumes: Bool
+    /// nil: by the type of the upstream.
+    var trafficClass: TrafficClass?
+    var identity: PlanIdentity
+    var exploration: Double
+    var loadFactor: Double
+    /// Its strategy or its hedges look at how long targets take to answer.
+    var needsLatency: Bool
 }
+
+/// What requests are told apart by.
+enum PlanIdentity { case none, key, user, session, ip, header(Bytes) }
 
 struct PlanTarget {
     var upstream: Int
     var weight: Int
-    /// Index into `Plan.models` of the model this entry sends, or -1.
+    /// The model this entry sends, if `hasModel`.
     var model: PlanServed
     var hasModel: Bool
+    /// Place of its words in the outlook: its upstream and model.
+    var place: Int
+    /// Hundredths of a percent; -1: none given.
+    var parts: Int
+    /// Nanoseconds; 0: any.
+    var latencyMax: UInt64
+    /// Of its upstream's name and model, for consistent hashing.
+    var member: UInt64
 }
 
 /// A model as sent upstream.
@@ -143,6 +201,8 @@ struct PlanServed {
     /// The id as a JSON string, quotes included: what is spliced into the body.
     var json: Bytes
     var label: UInt16
+    /// Of the id (`Outlook.hash`), what cool-downs and quotas are kept by; never 0.
+    var hash: UInt64
 }
 
 /// What the catalogue and the configuration know of a model at an upstream.
@@ -150,7 +210,12 @@ struct PlanModelFacts {
     var id: Bytes
     /// 0: not known.
     var outputTokensMax: Int64
+    var contextTokensMax: Int64
     var prices: Prices
+    /// What it can do, a bit for each of `abilityNames`; `abilitiesKnown`: that is known.
+    var abilities: UInt8 = 0
+    static let abilitiesKnown: UInt8 = 128
+    static let abilityNames: [StaticString] = ["tools", "vision", "audio", "reasoning", "json_schema"]
 }
 
 struct PlanMapping { var from: Bytes; var to: PlanServed }
@@ -162,6 +227,11 @@ struct PlanKey {
     var headerLine: Bytes
     /// The key alone: no text of an upstream's that holds it reaches a client.
     var value: Bytes
+    /// Place of its words in the outlook.
+    var place: Int
+    var label: UInt16
+    /// Models it may be used for, as hashes of their ids; empty: all.
+    var models: List<UInt64>
 }
 
 struct PlanUpstream {
@@ -203,6 +273,26 @@ struct PlanUpstream {
     var firstByteTimeout: UInt64
     var idleStreamTimeout: UInt64
     var connectionsPerEndpointMax: Int
+    /// Place of its words in the outlook.
+    var place: Int
+    var breaker: BreakerSettings
+    var cooldown: CooldownSettings
+    var concurrency: ConcurrencySettings
+    var outlier: OutlierSettings
+    var hasProbe: Bool
+    /// Its requests under way are counted: there is a limit, or a strategy looks at them.
+    var countsRequests: Bool
+}
+
+/// Who may call (`security.keys`).
+struct PlanCaller {
+    var id: Bytes
+    var tenant: Bytes
+    /// Counts from 1; callers without a tenant are one of their own.
+    var tenantNumber: UInt32
+    var tags: List<Bytes>
+    /// SHA-256 of the key.
+    var digest: (UInt64, UInt64, UInt64, UInt64)
 }
 
 /// A path below an endpoint's base path, cut where the model's name belongs.
@@ -215,8 +305,9 @@ struct PlanPathTemplate {
 }
 
 struct PlanEndpoint {
-    /// Place of its connections in every worker, the same over reloads for the same host and port.
+    /// Place of its connections in every worker, the same over reloads for the same host and port; `generation` tells who has had it.
     var place: Int
+    var generation: UInt32
     var isTLS: Bool
     var host: Bytes
     var port: UInt16

@@ -27,8 +27,8 @@ extension PlanCompiler {
         let name = CatalogueNames.provider(type: upstream.type == .gemini && isVertex(upstream) ? "vertex" : upstream.type.rawValue, quirks: upstream.quirks)
         var models = Dictionary(upstream.models.map { ($0.id, $0) }) { first, _ in first }
         let index = configuration.upstreams.firstIndex { $0.name == upstream.name } ?? -1
-        for route in configuration.routes where route.targets.contains(where: { $0.upstream == index }) {
-            let named = route.targets.compactMap { $0.upstream == index ? $0.model : nil } + route.modelMap.values
+        for route in configuration.routes where (route.targets + route.fallback.targets).contains(where: { $0.upstream == index }) {
+            let named = (route.targets + route.fallback.targets).compactMap { $0.upstream == index ? $0.model : nil } + route.modelMap.values
             for id in named where models[id] == nil && !upstream.models.contains(where: { $0.alias == id }) { models[id] = Model(id: id, alias: id) }
         }
         if upstream.models.isEmpty {
@@ -40,8 +40,23 @@ extension PlanCompiler {
             let known = catalogue.model(provider: name, id: model.id)
             return PlanModelFacts(
                 id: memory.text(model.id), outputTokensMax: model.outputTokensMax ?? known.map { Int64($0.outputTokensMax) } ?? 0,
-                prices: upstream.prices(of: model, provider: name, in: catalogue))
+                contextTokensMax: model.contextTokensMax ?? known.map { Int64($0.contextTokensMax) } ?? 0,
+                prices: upstream.prices(of: model, provider: name, in: catalogue), abilities: abilities(upstream, known))
         }
+    }
+
+    /// What the configuration says its models can do, else what the catalogue does.
+    private func abilities(_ upstream: Upstream, _ known: CatalogueModel?) -> UInt8 {
+        let flags: [Bool]
+        if !upstream.capabilities.isEmpty {
+            let all = upstream.capabilities
+            flags = [all.contains(.tools), all.contains(.vision), all.contains(.audio), all.contains(.reasoning), all.contains(.jsonSchema)]
+        } else if let known {
+            flags = [known.hasTools, known.inputs.contains(.image), known.inputs.contains(.audio), known.isReasoning, known.hasStructuredOutput ?? false]
+        } else {
+            return 0
+        }
+        return flags.enumerated().reduce(PlanModelFacts.abilitiesKnown) { $1.element ? $0 | 1 << UInt8($1.offset) : $0 }
     }
 
     /// How a key is shown to this upstream.

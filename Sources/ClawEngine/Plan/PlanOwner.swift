@@ -2,6 +2,7 @@
 import CClaw
 import ClawConfig
 import ClawDialect
+import ClawPolicy
 import ClawWire
 import Glibc
 
@@ -12,6 +13,7 @@ public struct PlanFailure: Error, CustomStringConvertible {
 
 final class PlanOwner: @unchecked Sendable {
     let ref: PlanRef
+    /// As it was loaded: endpoints that were discovered are in the plan alone.
     let configuration: Configuration
     /// The files it was compiled from.
     let files: CertificateFiles
@@ -20,16 +22,22 @@ final class PlanOwner: @unchecked Sendable {
     private let retained: [AnyObject]
     private let workers: Int
 
-    init(_ configuration: Configuration, serial: UInt32, workers: Int, registry: Registry) throws(PlanFailure) {
-        files = CertificateFiles(configuration)
+    /// - Parameter found: endpoints by the upstream's name, instead of those that the configuration has.
+    init(_ loaded: Configuration, found: [String: [Endpoint]] = [:], serial: UInt32, workers: Int, registry: Registry) throws(PlanFailure) {
+        var configuration = loaded
+        for at in configuration.upstreams.indices {
+            if configuration.upstreams[at].discovery != nil, let endpoints = found[configuration.upstreams[at].name] { configuration.upstreams[at].endpoints = endpoints }
+        }
+        files = CertificateFiles(loaded)
         let memory = PlanMemory()
         var compiler = PlanCompiler(configuration: configuration, memory: memory, registry: registry)
         let upstreams = try compiler.upstreams()
         let listeners = try compiler.listeners()
         let routes = try compiler.routes()
+        let reading = try compiler.reading(routes.all)
         // Nothing below can fail; above, nothing but `memory` and the compiler holds anything.
         let paths = JSONPaths(compiler.paths, unique: PolicyPath.unique)
-        self.configuration = configuration
+        self.configuration = loaded
         self.workers = workers
         self.memory = memory
         ref = .allocate(capacity: 1)
@@ -43,12 +51,12 @@ final class PlanOwner: @unchecked Sendable {
         limits.fieldsMax = min(configuration.server.fieldsMax, RequestHead.fieldsCapacity)
         ref.initialize(to: Plan(
             serial: serial, version: memory.text(String(configuration.version.prefix(12))),
-            routes: memory.array(routes), upstreams: memory.array(upstreams), listeners: memory.array(listeners), models: memory.array(listing.models),
+            routes: memory.array(routes.all), index: compiler.routeIndex(routes.matching), profiles: memory.array(routes.profiles), reading: reading, upstreams: memory.array(upstreams), listeners: memory.array(listeners), models: memory.array(listing.models),
             paths: Unmanaged.passUnretained(paths), pathCount: compiler.paths.count,
             modelsBody: listing.body, modelBodies: memory.array(listing.single),
             anthropicModelsBody: listing.anthropic.body, anthropicModelBodies: memory.array(listing.anthropic.single),
             geminiModelsBody: listing.gemini.body, geminiModelBodies: memory.array(listing.gemini.single), tagsBody: listing.tags,
-            needsBody: routes.contains { $0.body.count > 0 },
+            needsBody: routes.matching.contains { $0.needsBody } || reading.user.count + reading.session.count > 0,
             headLimits: limits, bodyBytesMax: configuration.server.bodyBytesMax,
             answerBytesMax: configuration.server.answerBytesMax, bodyMemoryBytesMax: configuration.server.bodyMemoryBytesMax, streamBufferBytes: configuration.server.streamBufferBytes,
             headerTimeout: configuration.server.headerTimeoutNanoseconds, idleTimeout: configuration.server.idleTimeoutNanoseconds,
@@ -59,7 +67,22 @@ final class PlanOwner: @unchecked Sendable {
             http2: configuration.server.http2,
             logSample: configuration.logging.sample, logFormatIsText: configuration.logging.format == .text,
             inFlight: UnsafeMutableRawPointer(inFlight).assumingMemoryBound(to: UInt64.self),
-            rotation: memory.zeroed(words: workers * max(stride, 16)), rotationStride: max(stride, 16)))
+            places: Self.places(of: upstreams, memory), callers: memory.array(compiler.callers()),
+            rotation: memory.zeroed(words: (workers + 1) * max(stride, 16)), rotationStride: max(stride, 16)))
+    }
+
+    /// The lane of per-worker words that no worker has: who explains goes there.
+    var spareLane: Int { workers }
+
+    private static func places(of upstreams: [PlanUpstream], _ memory: PlanMemory) -> UnsafeMutablePointer<UInt64> {
+        let words = UnsafeMutableRawPointer(memory.zeroed(words: Registry.endpointsMax / 64)).assumingMemoryBound(to: UInt64.self)
+        for upstream in upstreams {
+            for at in 0..<upstream.endpoints.count {
+                let place = upstream.endpoints[at].pointee.place
+                words[place >> 6] |= 1 << UInt64(place & 63)
+            }
+        }
+        return words
     }
 
     /// True when no worker has a request on this plan.
@@ -79,6 +102,9 @@ struct PlanCompiler {
     var paths = PolicyPath.names
     var retained: [AnyObject] = []
     var rotationWords = 0
+    /// What routes look for in prompts.
+    var keywords = Keywords()
+    var wanted: PromptReading.Wanted = []
     /// Settings of TLS towards upstreams, by name and version of HTTP.
     var clientSettings: [String: OpaquePointer] = [:]
 
@@ -101,7 +127,7 @@ struct PlanCompiler {
     }
 
     func served(_ id: String) -> PlanServed {
-        PlanServed(id: memory.text(id), json: memory.text(Self.jsonString(id)), label: registry.label(.model, id))
+        PlanServed(id: memory.text(id), json: memory.text(Self.jsonString(id)), label: registry.label(.model, id), hash: Outlook.hash(id))
     }
 
     // MARK: upstreams
@@ -110,9 +136,8 @@ struct PlanCompiler {
         var out: [PlanUpstream] = []
         for upstream in configuration.upstreams {
             let provider = upstream.type.provider
-            let keys = upstream.keys.map { key in
-                PlanKey(id: memory.text(key.id), weight: key.weight, headerLine: memory.text(keyLine(key, of: upstream)), value: memory.text(key.value.value))
-            }
+            var keys: [PlanKey] = []
+            for key in upstream.keys { keys.append(try compile(key, of: upstream)) }
             let spoken = dialects(of: upstream)
             let quirks = (upstream.quirks ?? provider?.quirks).flatMap { Quirks.named($0) } ?? Quirks()
             let defaults = provider?.headers ?? []
@@ -133,23 +158,64 @@ struct PlanCompiler {
                 headerLines: memory.text(lines), headerNames: memory.array(upstream.headers.map { memory.text($0.name.lowercased()) }),
                 timeout: upstream.timeoutNanoseconds, connectTimeout: upstream.connectTimeoutNanoseconds,
                 firstByteTimeout: upstream.firstByteTimeoutNanoseconds, idleStreamTimeout: upstream.idleStreamTimeoutNanoseconds,
-                connectionsPerEndpointMax: upstream.connectionsPerEndpointMax))
+                connectionsPerEndpointMax: upstream.connectionsPerEndpointMax,
+                place: try place(.upstream, upstream.name), breaker: upstream.breaker, cooldown: upstream.cooldown, concurrency: upstream.concurrency,
+                outlier: upstream.outlier, hasProbe: upstream.probe != nil, countsRequests: countsRequests(upstream)))
         }
         return out
     }
 
+    private func countsRequests(_ upstream: Upstream) -> Bool {
+        if upstream.concurrency.max > 0 || upstream.concurrency.isAdaptive { return true }
+        return configuration.routes.contains { route in
+            (route.strategy == .leastConnections || route.strategy == .consistentHash) && route.targets.contains { configuration.upstreams[$0.upstream].name == upstream.name }
+        }
+    }
+
+    /// A key that has another value is another key: what was learnt of the old one is not held against it.
+    private mutating func compile(_ key: UpstreamKey, of upstream: Upstream) throws(PlanFailure) -> PlanKey {
+        let place = try place(.key, "\(upstream.name) \(key.id) \(Outlook.hash(key.value.value))")
+        let names = key.models.map { name in upstream.models.first { $0.alias == name }?.id ?? name }
+        return PlanKey(
+            id: memory.text(key.id), weight: key.weight, headerLine: memory.text(keyLine(key, of: upstream)), value: memory.text(key.value.value), place: place,
+            label: registry.label(.key, "\(upstream.name) \(key.id)"), models: memory.array(names.map { Outlook.hash($0) }))
+    }
+
+    /// Words in the outlook for this name; the same ones over reloads.
+    func place(_ family: Registry.Place, _ name: String) throws(PlanFailure) -> Int {
+        guard let place = registry.place(family, name) else {
+            throw PlanFailure(description: "more than \(family.capacity) different \(family.plural) since the start; restart to forget old ones")
+        }
+        return place
+    }
+
+    // MARK: callers
+
+    func callers() -> [PlanCaller] {
+        var tenants: [String: UInt32] = [:]
+        let made = configuration.security.keys.map { key in
+            let number = tenants[key.tenant ?? " \(key.id)"] ?? UInt32(tenants.count + 1)
+            tenants[key.tenant ?? " \(key.id)"] = number
+            return PlanCaller(
+                id: memory.text(key.id), tenant: memory.text(key.tenant ?? ""), tenantNumber: number, tags: memory.array(key.tags.map { memory.text($0) }),
+                digest: Outlook.digest(Array(key.value.value.utf8)))
+        }
+        return made.sorted { $0.digest < $1.digest }
+    }
+
     private mutating func compile(_ endpoint: Endpoint, of upstream: Upstream) throws(PlanFailure) -> PlanEndpoint {
         let paths = paths(of: endpoint, upstream)
-        guard let place = registry.endpoint("\(upstream.name) \(endpoint.isTLS ? "https" : "http")://\(endpoint.host):\(endpoint.port)") else {
-            throw PlanFailure(description: "upstreams.\(upstream.name): more than \(Registry.endpointsMax) different endpoints since the start; restart to forget old ones")
-        }
+        let held = registry.holdEndpoint("\(upstream.name) \(endpoint.isTLS ? "https" : "http")://\(endpoint.host):\(endpoint.port)")
+        guard let (place, generation) = held else { throw PlanFailure(description: "upstreams.\(upstream.name): more than \(Registry.endpointsMax) endpoints in use") }
+        memory.endings.append { [registry] in registry.releaseEndpoint(place) }
         var address = claw_address()
         let isLiteral = claw_address_parse(endpoint.host, endpoint.port, &address) == 0
         let bracketed = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
         let isDefaultPort = endpoint.port == (endpoint.isTLS ? 443 : 80)
         // With another name to ask for (`tls.sni`) that name is the origin, in TLS and in Host, and only the connection goes to the URL's host.
-        let sni = endpoint.isTLS ? upstream.tls.sni : nil
-        let authority = isDefaultPort ? sni ?? bracketed : "\(sni ?? bracketed):\(endpoint.port)"
+        let sni = endpoint.isTLS ? upstream.tls.sni ?? endpoint.name : nil
+        let asked = sni ?? endpoint.name ?? bracketed
+        let authority = isDefaultPort ? asked : "\(asked):\(endpoint.port)"
         var policy: OpaquePointer?
         var tls: OpaquePointer?
         var tlsHTTP1: OpaquePointer?
@@ -162,7 +228,7 @@ struct PlanCompiler {
             policy = try self.policy(of: upstream, connectTo: sni.map { "\($0):\(endpoint.port):\(bracketed):\(endpoint.port)" })
         }
         return PlanEndpoint(
-            place: place, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
+            place: place, generation: generation, isTLS: endpoint.isTLS, host: memory.text(endpoint.host), port: endpoint.port,
             hostLine: memory.text("host: \(authority)\r\n"), basePath: memory.text(endpoint.basePath),
             paths: memory.array(paths.paths), hasOwnPaths: paths.areOwn,
             origin: memory.text("\(endpoint.isTLS ? "https" : "http")://\(sni ?? bracketed):\(endpoint.port)"), weight: endpoint.weight,
@@ -223,29 +289,49 @@ struct PlanCompiler {
 
     // MARK: routes
 
-    mutating func routes() throws(PlanFailure) -> [PlanRoute] {
-        var configured = configuration.routes
-        if configured.isEmpty {
-            // No routes: every upstream that lists the model is a candidate, in file order, with failover.
+    /// Those that requests are matched with, in this order, and behind them those that profiles run on.
+    struct Routes {
+        var matching: [PlanRoute] = []
+        var all: [PlanRoute] = []
+        var profiles: [PlanProfile] = []
+    }
+
+    mutating func routes() throws(PlanFailure) -> Routes {
+        var out = Routes()
+        for (at, route) in configuration.routes.enumerated() {
+            out.matching.append(try compile(route))
+            out.matching[at].rule = memory.text("routes[\(at)]")
+        }
+        let isImplicit = configuration.routes.isEmpty && configuration.modelRouting?.defaultProfile == nil
+        let profiles = try profiles(before: out.matching.count, implicit: isImplicit)
+        out.matching += profiles.rules
+        if isImplicit {
+            // Neither routes nor a profile for the rest: every upstream that lists the model is a candidate, in file order, with failover.
             var route = Route(id: "default")
             route.targets = configuration.upstreams.indices.map { StrategyTarget(upstream: $0) }
-            configured = [route]
+            out.matching.append(try compile(route))
+            out.matching[out.matching.count - 1].rule = memory.text("routes[0]")
         }
-        var out: [PlanRoute] = []
-        for route in configured { out.append(try compile(route)) }
+        out.all = out.matching + profiles.own
+        out.profiles = profiles.profiles
         return out
     }
 
-    private mutating func compile(_ route: Route) throws(PlanFailure) -> PlanRoute {
+    mutating func compile(_ route: Route) throws(PlanFailure) -> PlanRoute {
         var headers: [PlanNamedTest] = []
         for (name, test) in route.match.headers { headers.append(try compile(name.lowercased(), test)) }
         var query: [PlanNamedTest] = []
         for (name, test) in route.match.query { query.append(try compile(name, test)) }
         var body: [PlanBodyCondition] = []
         for (path, test) in route.match.body { body.append(PlanBodyCondition(path: try place(path), test: try compile(test))) }
-        let targets = route.targets.map { target in
-            PlanTarget(upstream: target.upstream, weight: target.weight, model: served(target.model ?? ""), hasModel: target.model != nil)
+        var targets: [PlanTarget] = []
+        var mirror: PlanTarget?
+        for target in route.targets {
+            let compiled = try compile(target)
+            if route.strategy == .shadow, target.percentage != nil { mirror = compiled } else { targets.append(compiled) }
         }
+        var fallbacks: [PlanTarget] = []
+        for target in route.fallback.targets { fallbacks.append(try compile(target)) }
         let offset = rotationWords
         rotationWords += 1 + targets.count
         return PlanRoute(
@@ -258,9 +344,45 @@ struct PlanCompiler {
             targets: memory.array(targets), weightTotal: route.targets.reduce(0) { $0 + $1.weight },
             modelMap: memory.array(route.modelMap.sorted { $0.key < $1.key }.map { PlanMapping(from: memory.text($0.key), to: served($0.value)) }),
             timeout: route.timeoutNanoseconds ?? 0, attemptsMax: max(1, min(route.retries.attemptsMax, Exchange.attemptsMax)),
-            stripPrefix: memory.text(route.stripPrefix ?? ""), dropsUnsupported: route.dropUnsupported,
+            stripPrefix: memory.text(route.stripPrefix ?? ""), takesAll: route.match.matchesAll, dropsUnsupported: route.dropUnsupported,
             upgrades: memory.array(route.upgrades.map { memory.text($0) }),
-            rotationOffset: offset)
+            rotationOffset: offset, place: try place(.route, route.id),
+            keyTags: memory.array(route.match.keyTags.map { memory.text($0) }), keyIDs: memory.array(route.match.keyIDs.map { memory.text($0) }),
+            keyTenants: memory.array(route.match.keyTenants.map { memory.text($0) }),
+            prompt: try route.match.prompt.map { (prompt) throws(PlanFailure) in try compile(prompt) }, profile: -1, rule: .empty, mirror: mirror,
+            retries: route.retries, ladders: ladders(route), fallbacks: memory.array(fallbacks), allowDowngrade: route.fallback.allowDowngrade,
+            hasPromptAffinity: route.affinity == .promptPrefix, hedge: route.hedge, resumes: route.resume, trafficClass: route.trafficClass,
+            identity: compile(route.identity), exploration: route.exploration, loadFactor: route.loadFactor,
+            needsLatency: route.strategy == .lowestLatency || route.hedge != nil || route.targets.contains { $0.latencyMax != nil })
+    }
+
+    private func compile(_ target: StrategyTarget) throws(PlanFailure) -> PlanTarget {
+        let upstream = configuration.upstreams[target.upstream]
+        return PlanTarget(
+            upstream: target.upstream, weight: target.weight, model: served(target.model ?? ""), hasModel: target.model != nil,
+            place: try place(.target, "\(upstream.name) \(target.model ?? "")"), parts: target.percentage.map { Int(($0 * 100).rounded()) } ?? -1,
+            latencyMax: target.latencyMax ?? 0, member: Outlook.hash("\(upstream.name) \(target.model ?? "")"))
+    }
+
+    private func compile(_ identity: Identity) -> PlanIdentity {
+        switch identity {
+        case .none: .none
+        case .key: .key
+        case .user: .user
+        case .session: .session
+        case .ip: .ip
+        case .header(let name): .header(memory.text(name.lowercased()))
+        }
+    }
+
+    /// A byte for each step.
+    private func ladders(_ route: Route) -> InlineArray<9, UInt64> {
+        var out = InlineArray<9, UInt64>(repeating: 0)
+        for one in LadderClass.allCases {
+            let ladder = route.fallback.ladders[one] ?? .standard(one)
+            for (at, step) in ladder.steps.prefix(Ladder.stepsMax).enumerated() { out[Int(one.rawValue)] |= UInt64(step.rawValue + 1) << UInt64(8 * at) }
+        }
+        return out
     }
 
     private func compile(_ path: PathMatch) -> PlanPath {
@@ -295,7 +417,7 @@ struct PlanCompiler {
         } catch { throw PlanFailure(description: "regex \(pattern): \(error)") }
     }
 
-    private mutating func compile(_ name: String, _ test: TextMatch) throws(PlanFailure) -> PlanNamedTest {
+    mutating func compile(_ name: String, _ test: TextMatch) throws(PlanFailure) -> PlanNamedTest {
         let compiled: PlanTextTest
         switch test {
         case .equals(let text): compiled = .equals(memory.text(text))
@@ -305,7 +427,7 @@ struct PlanCompiler {
         return PlanNamedTest(name: memory.text(name), known: .other, test: compiled)
     }
 
-    private mutating func place(_ path: String) throws(PlanFailure) -> Int {
+    mutating func place(_ path: String) throws(PlanFailure) -> Int {
         if let index = paths.firstIndex(of: path) { return index }
         guard paths.count < 64 else { throw PlanFailure(description: "routes: conditions on more than \(64 - PolicyPath.names.count) different json_body paths; \(path) is one too many") }
         paths.append(path)
@@ -321,7 +443,7 @@ struct PlanCompiler {
         }
     }
 
-    private mutating func compile(_ test: BodyTest) throws(PlanFailure) -> PlanBodyTest {
+    mutating func compile(_ test: BodyTest) throws(PlanFailure) -> PlanBodyTest {
         switch test {
         case .equals(let value): .equals(scalar(value))
         case .notEquals(let value): .notEquals(scalar(value))

@@ -14,29 +14,33 @@ extension Worker {
         let status = UInt16(truncatingIfNeeded: head.status)
         exchange.pointee.firstByteAt = now
         exchange.pointee.attempts[exchange.pointee.attemptCount - 1].status = status
-        if status >= 500 || status == 429 {
-            if canMoveOn(exchange, after: .upstreamStatus) {
-                if isWhole, head.keepAlive, exchange.pointee.link != noIndex {
-                    let link = exchange.pointee.link
-                    exchange.pointee.link = noIndex
-                    releaseLink(link, reusable: true)
-                }
-                attemptFailed(index, .upstreamStatus, status: status)
-                return false
-            }
+        takeSignals(exchange, base, status: status)
+        let upstream = presentUpstream(exchange)
+        // A model's error is collected, because its words say more than its status. Of any other the status has to be enough.
+        let isReadError = status >= 400 && upstream.pointee.isModel && exchange.pointee.surface.isModel && exchange.pointee.method == .post && !head.isEncoded && !head.isEventStream
+        if status >= 400, !isReadError, movesOn(index, status: status, isWhole: isWhole, keepAlive: head.keepAlive) { return false }
+        if exchange.pointee.partner != noIndex, exchange.pointee.isDetached, status >= 400, !isReadError {
+            // An error is no answer to be first with.
+            attemptFailed(index, .upstreamStatus, status: status, as: Self.errorClass(of: status))
+            return false
+        }
+        if exchange.pointee.isCommitted, exchange.pointee.continuation != nil, status >= 300 {
+            // It was to go on with a stream; its error is not the client's.
+            attemptFailed(index, .upstreamStatus, status: status, as: Self.errorClass(of: status))
+            return false
         }
         // To an extended CONNECT a 2xx would say that the tunnel is open (RFC 8441 §4).
         if exchange.pointee.isConnect, status < 300 {
             attemptFailed(index, .upstreamCannotSwitch, status: status)
             return false
         }
-        let upstream = presentUpstream(exchange)
         let connection = connections.base + Int(exchange.pointee.connection)
         exchange.pointee.state = .relaying
         // How earlier attempts failed is in `attempts`; this answer begins without a failure.
         exchange.pointee.failure = nil
         exchange.pointee.status = status
-        exchange.pointee.isStream = head.isEventStream && !head.isEncoded
+        // A stream that goes on is one whatever the new upstream says.
+        exchange.pointee.isStream = exchange.pointee.isCommitted || (head.isEventStream && !head.isEncoded)
         exchange.pointee.answerIsJSON = head.isJSON && !head.isEncoded && upstream.pointee.isModel
         exchange.pointee.upstreamFraming = head.framing
         exchange.pointee.upstreamKeepsAlive = head.keepAlive
@@ -51,7 +55,7 @@ extension Worker {
             if translation._withUnsafeGuaranteedRef({ $0.isTranslated }) { return takeForeignHead(index, base) }
             readsAlong(exchange, translation, status)
         }
-        if status >= 400, upstream.pointee.isModel, exchange.pointee.surface.isModel, exchange.pointee.method == .post, !head.isEncoded, !exchange.pointee.isStream {
+        if isReadError {
             saveFields(exchange, head, base)
             return takeForeignHead(index, base)
         }
@@ -105,8 +109,10 @@ extension Worker {
             writer.put("\r\n")
             commitAnswerText(exchange, writer)
         }
+        if exchange.pointee.isStream, exchange.pointee.isHeld { sayDowngraded(exchange, head) }
         exchange.pointee.phase = .idle
         setTimer(index, now + upstream.pointee.idleStreamTimeout)
+        if exchange.pointee.partner != noIndex, !exchange.pointee.isHeld { isFirst(index) }
         return true
     }
 
@@ -194,7 +200,7 @@ extension Worker {
         }
     }
 
-    /// The contract's headers: at most about 700 bytes besides the model's name.
+    /// The contract's headers: at most about 1,600 bytes besides the model's name.
     func writeOwnFields(_ exchange: UnsafeMutablePointer<Exchange>, _ writer: inout TextWriter) {
         writer.put("x-request-id: ")
         withUnsafeBytes(of: exchange.pointee.requestID) {
@@ -223,6 +229,11 @@ extension Worker {
             }
         }
         if exchange.pointee.route >= 0 { writer.put(plan.pointee.routes[Int(exchange.pointee.route)].pointee.headerLine) }
+        if exchange.pointee.status < 400, isDowngraded(exchange) {
+            writer.put("x-openclaw-downgraded: ")
+            writeDowngrade(exchange, &writer)
+            writer.put("\r\n")
+        }
         if let names = exchange.pointee.droppedNames {
             writer.put("x-openclaw-dropped: ")
             writer.put(names, exchange.pointee.droppedLength)

@@ -9,12 +9,14 @@ extension Worker {
     /// What the exchange has for its client may go out.
     @inline(__always)
     func push(_ index: UInt32) {
+        if exchanges.base[Int(index)].isDetached { return discard(index) }
         if exchanges.base[Int(index)].stream == 0 { flush(exchanges.base[Int(index)].connection) } else { offer(index) }
     }
 
     /// The same, when the turn ends.
     @inline(__always)
     func pushLater(_ index: UInt32) {
+        if exchanges.base[Int(index)].isDetached { return discard(index) }
         if exchanges.base[Int(index)].stream == 0 { markDirty(exchanges.base[Int(index)].connection) } else { offer(index) }
     }
 
@@ -100,6 +102,8 @@ extension Worker {
     func clientIsSlow(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         if exchange.pointee.state == .tunnelling { return pauseIfFull(exchange) }
+        // Its stream is about to go on at another upstream: until that answers, the times of the attempt count.
+        if exchange.pointee.state == .attempting, exchange.pointee.isCommitted { return }
         exchange.pointee.phase = .write
         setTimer(index, now + exchange.pointee.plan.pointee.writeTimeout)
         pauseIfFull(exchange)
@@ -115,7 +119,7 @@ extension Worker {
     func ping(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing
-        guard exchange.pointee.state == .relaying, exchange.pointee.isStream, exchange.pointee.isCommitted, exchange.pointee.output.isEmpty,
+        guard exchange.pointee.state == .relaying || exchange.pointee.state == .attempting, exchange.pointee.isStream, exchange.pointee.isCommitted, exchange.pointee.output.isEmpty,
             exchange.pointee.events.isBetweenEvents
         else { return }
         if let translation = exchange.pointee.translation {
@@ -170,6 +174,7 @@ extension Worker {
     func clientGone(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
         guard exchange.pointee.state != .free else { return }
+        if exchange.pointee.isDetached { return detachedFailed(index, .clientGone) }
         if exchange.pointee.state == .tunnelling { return tunnelClientLost(index) }
         exchange.pointee.clientGone = true
         if exchange.pointee.failure == nil { exchange.pointee.failure = .clientGone }

@@ -15,6 +15,7 @@ extension Worker {
     /// `field`: what `param` is, where it is not known beforehand.
     func answerError(_ index: UInt32, _ kind: FailureKind, message: UnsafeRawBufferPointer, param: StaticString = "", field: JSONBytes = JSONBytes()) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isDetached { return detachedFailed(index, kind) }
         exchange.pointee.failure = kind
         if exchange.pointee.isCommitted { return truncate(index, kind) }
         dropUpstream(index)
@@ -34,7 +35,7 @@ extension Worker {
         dropSavedFields(exchange)
         var words = TextWriter(scratch + Self.scratchBytes - 2048)
         describe(exchange, kind, message, &words)
-        let retryAfter: UInt64 = row.status == 503 ? 1 : 0
+        let retryAfter = retryAfter(exchange, kind)
         if exchange.pointee.surface.errorDialect != .chat, exchange.pointee.surface.errorDialect != .responses {
             return answerForeignError(index, row, UnsafeRawBufferPointer(start: words.start, count: words.count), param: field.exists ? field : JSONBytes(param), retryAfter)
         }
@@ -63,6 +64,16 @@ extension Worker {
         }
         text.put("\"}}\n")
         answerOwn(index, status: row.status, body: Bytes(base: UnsafePointer(body), count: text.count), retryAfter: retryAfter)
+    }
+
+    /// Whole seconds until it is worth asking again; 0: not said.
+    private func retryAfter(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind) -> UInt64 {
+        switch kind {
+        case .upstreamsExhausted, .upstreamsCooling, .upstreamPending:
+            let until = exchange.pointee.refusedUntil
+            return until == .max || until <= now ? 1 : (until - now + 999_999_999) / 1_000_000_000
+        default: return kind.row.status == 503 ? 1 : 0
+        }
     }
 
     /// The same in the words of a client that does not speak OpenAI's.
@@ -130,7 +141,8 @@ extension Worker {
             text.put(exchange.pointee.path.count <= 200 ? exchange.pointee.path : UnsafeRawBufferPointer(rebasing: exchange.pointee.path[..<200]))
             text.put(" (routes)")
         case .bodyMemoryExhausted: text.put("request bodies in flight use all memory set aside for them")
-        case .upstreamsExhausted: text.put("no upstream of this route can take the request")
+        case .upstreamsExhausted, .upstreamsCooling: text.put("no upstream of this route can take the request")
+        case .badDeadline: text.put("x-openclaw-deadline-ms is not a whole number of milliseconds above 0")
         case .upstreamConnect: text.put("the upstream could not be reached")
         case .upstreamDNS: text.put("the upstream's name could not be resolved")
         case .upstreamTLS: text.put("TLS to the upstream failed; nothing of the request was sent")
@@ -146,7 +158,8 @@ extension Worker {
         case .totalTimeout: text.put("the request took too long in all (timeout_seconds)")
         case .clientGone, .clientWriteTimeout: text.put("client gone")
         case .draining: text.put("the gateway is shutting down")
-        case .upstreamPending: text.put("too many requests wait for this upstream")
+        case .upstreamPending: text.put("too many requests wait for this upstream (upstreams.*.max_pending)")
+        case .invalidKey, .contextTooLong: break
         case .unsupported: text.put("the request cannot be translated for this upstream (upstreams.*.drop_unsupported leaves such fields out)")
         case .noCredentials: text.put("there are no AWS credentials for this upstream (upstreams.*.aws; the messages on standard error say why)")
         case .answerTooLarge:
@@ -230,6 +243,7 @@ extension Worker {
     /// A complete answer of the gateway; `body` is copied. Field lines that were saved of an upstream's error go with it.
     func answerOwn(_ index: UInt32, status: UInt16, body: Bytes, retryAfter: UInt64, type: StaticString = "application/json", lines: Bytes = .empty) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.partner != noIndex, !answersFirst(index, status) { return }
         let connection = connections.base + Int(exchange.pointee.connection)
         exchange.pointee.status = status
         // A large body has a block of its own, which the memory of all bodies bounds. Where there is no room for that, the answer keeps it itself.
@@ -265,6 +279,7 @@ extension Worker {
             writer.put(number: retryAfter)
             writer.put("\r\n")
         }
+        if exchange.pointee.failure == .invalidKey, status == 401 { writer.put("www-authenticate: Bearer realm=\"openclaw\"\r\n") }
         if status == 405 { writer.put("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
         writeOwnFields(exchange, &writer)
         writer.put("content-length: ")

@@ -36,7 +36,7 @@ extension Worker {
         }
         guard exchange.pointee.generation == generation, exchange.pointee.state == .relaying else { return }
         // While the client is the one waited for, bytes from upstream are no progress (faults H1-33).
-        if exchange.pointee.phase != .write, !(exchange.pointee.isRewritten && exchange.pointee.sawDone) {
+        if exchange.pointee.phase != .write, exchange.pointee.phase != .errorBody, !(exchange.pointee.isRewritten && exchange.pointee.sawDone) {
             exchange.pointee.phaseDeadline = now + presentUpstream(exchange).pointee.idleStreamTimeout
         }
         if exchange.pointee.pingAt != 0 { exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing }
@@ -77,7 +77,7 @@ extension Worker {
                         if at > start { append(exchange, base + start, at - start, buffer) }
                         start = chunk.end
                     case .failed:
-                        attemptFailed(index, .upstreamInBand)
+                        failedInBand(index)
                         return false
                     }
                     if exchange.pointee.collectsCopy {
@@ -126,7 +126,7 @@ extension Worker {
         if exchange.pointee.translation != nil {
             let verdict = tapForeign(exchange, bytes, count)
             if verdict == .error { maskKey(exchange, bytes, count) }
-            return note(exchange, verdict, isTapped: true)
+            return note(exchange, verdict, nil, isTapped: true)
         }
         let piece = UnsafeRawBufferPointer(start: bytes, count: count)
         var at = 0
@@ -136,7 +136,7 @@ extension Worker {
             let verdict = tap(exchange, event)
             if verdict == .error { maskKey(exchange, bytes + at, event.end - at) }
             at = event.end
-            if note(exchange, verdict) == .failed { return .failed }
+            if note(exchange, verdict, event.data) == .failed { return .failed }
             result = verdict == .hidden ? .hidden : .goOn
         }
     }
@@ -146,8 +146,8 @@ extension Worker {
         Redaction.mask(presentKey(exchange), in: UnsafeMutableRawBufferPointer(start: UnsafeMutablePointer(mutating: bytes), count: count))
     }
 
-    /// What a verdict means for timings and for the commit barrier.
-    private func note(_ exchange: UnsafeMutablePointer<Exchange>, _ verdict: Tap.Verdict, isTapped: Bool = false) -> ReadResult {
+    /// What a verdict means for timings and for the commit barrier. `data`: of the event, nil where the verdict is that of a reader.
+    private func note(_ exchange: UnsafeMutablePointer<Exchange>, _ verdict: Tap.Verdict, _ data: UnsafeRawBufferPointer?, isTapped: Bool = false) -> ReadResult {
         switch verdict {
         case .preamble, .hidden: break
         case .content where isTapped: exchange.pointee.sawContent = true
@@ -162,7 +162,7 @@ extension Worker {
             exchange.pointee.contentEvents += 1
         case .error:
             if exchange.pointee.isHeld {
-                if canMoveOn(exchange, after: .upstreamInBand) { return .failed }
+                if decideInBand(exchange, data) { return .failed }
                 // Nobody else to ask: the upstream's own words go to the client.
                 exchange.pointee.sawContent = true
             }
@@ -181,7 +181,7 @@ extension Worker {
         if exchange.pointee.isStream {
             if exchange.pointee.hidesUsage { return deliverHiding(index, bytes, count, buffer) }
             if read(exchange, bytes, count) == .failed {
-                attemptFailed(index, .upstreamInBand)
+                failedInBand(index)
                 return false
             }
         } else if exchange.pointee.collectsCopy {
@@ -204,19 +204,21 @@ extension Worker {
     private func deliverHiding(_ index: UInt32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ buffer: UInt32) -> Bool {
         let exchange = exchanges.base + Int(index)
         let piece = UnsafeRawBufferPointer(start: bytes, count: count)
-        var at = 0
-        var start = 0
+        var start = exchange.pointee.hidesLineFeed && count > 0 && bytes[0] == 10 ? 1 : 0
+        var at = start
+        if count > 0 { exchange.pointee.hidesLineFeed = false }
         while case .event(let event) = exchange.pointee.events.next(piece, from: at) {
             let verdict = tap(exchange, event)
             if verdict == .error { maskKey(exchange, bytes + at, event.end - at) }
-            if note(exchange, verdict) == .failed {
-                attemptFailed(index, .upstreamInBand)
+            if note(exchange, verdict, event.data) == .failed {
+                failedInBand(index)
                 return false
             }
             if verdict == .hidden {
                 if at > start { frame(exchange, bytes + start, at - start, buffer) }
                 exchange.pointee.holdbackLength = 0
                 start = event.end
+                if start == count, start > 0, bytes[start - 1] == 13 { exchange.pointee.hidesLineFeed = true }
             } else if exchange.pointee.holdbackLength > 0 {
                 releaseHoldback(exchange)
             }
@@ -294,12 +296,14 @@ extension Worker {
     /// Nothing speaks against this answer any more: it may go out, and no other candidate will be asked.
     func commit(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.partner != noIndex { isFirst(index) }
         exchange.pointee.isHeld = false
         exchange.pointee.isCommitted = true
+        provesBreaker(exchange)
         let isSent = exchange.pointee.upstreamStream != 0
             ? exchange.pointee.uploadIsWhole && exchange.pointee.upload.isEmpty
             : exchange.pointee.link == noIndex || links.base[Int(exchange.pointee.link)].sentAll
-        if isSent, exchange.pointee.transfer < 0 { releaseRequest(exchange) }
+        if isSent, exchange.pointee.transfer < 0, exchange.pointee.continuation == nil { releaseRequest(exchange) }
         if exchange.pointee.plan.pointee.ssePing > 0 {
             exchange.pointee.pingAt = now + exchange.pointee.plan.pointee.ssePing
             setTimer(index, now + silenceMax(exchange))
@@ -387,7 +391,7 @@ extension Worker {
             }
             appendStatic(exchange, "\r\n")
         }
-        closeAttempt(exchange, exchange.pointee.failure == .upstreamInBand ? .serverError : Self.errorClass(of: exchange.pointee.status), status: exchange.pointee.status)
+        closeAttempt(exchange, exchange.pointee.failure == .upstreamInBand ? exchange.pointee.inBandClass : statusClass(exchange), status: exchange.pointee.status)
         releaseUpstream(index, reusable: reusable)
         exchange.pointee.isHeld = false
         exchange.pointee.state = .draining
@@ -395,6 +399,12 @@ extension Worker {
         exchange.pointee.totalDeadline = 0
         exchange.pointee.pingAt = 0
         push(index)
+    }
+
+    /// What the answer's status means. The 404 of a plain backend, or of a provider's files, is of what was asked for, and of no model.
+    private func statusClass(_ exchange: UnsafeMutablePointer<Exchange>) -> ErrorClass {
+        let errorClass = Self.errorClass(of: exchange.pointee.status)
+        return errorClass == .modelMissing && !(presentUpstream(exchange).pointee.isModel && exchange.pointee.surface.isModel) ? .badRequest : errorClass
     }
 
     static func errorClass(of status: UInt16) -> ErrorClass {
@@ -412,6 +422,7 @@ extension Worker {
     /// A failure after the commit: a stream ends with an error event of the client's dialect, anything else with a reset; never like a good end.
     func truncate(_ index: UInt32, _ kind: FailureKind) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isDetached { return detachedFailed(index, kind) }
         exchange.pointee.failure = kind
         exchange.pointee.upstreamCut = kind != .draining
         dropUpstream(index)
@@ -438,7 +449,7 @@ extension Worker {
 
     /// False: there is no buffer for it.
     private func appendErrorEvent(_ exchange: UnsafeMutablePointer<Exchange>, _ kind: FailureKind) -> Bool {
-        if exchange.pointee.translation != nil { return appendForeignError(exchange, kind, Self.sentence(kind)) }
+        if exchange.pointee.translation != nil || exchange.pointee.continuation != nil { return appendForeignError(exchange, kind, Self.sentence(kind)) }
         guard let room = buffers.reserve(1024) else { return false }
         let row = kind.row
         let body = scratch
@@ -486,9 +497,13 @@ extension Worker {
     /// The only way an exchange ends: account, log, give everything back, and let the connection go on.
     func finish(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isDetached { return finishDetached(index) }
         let end = clock()
         exchange.pointee.overhead &+= end &- max(now, exchange.pointee.startedAt)
+        if exchange.pointee.partner != noIndex { cancelHedge(index) }
+        giveEverythingBack(exchange)
         account(exchange, end: end)
+        if exchange.pointee.shadow != nil { shadowEnds(exchange) }
         let connection = exchange.pointee.connection
         let reset = exchange.pointee.resetsClient
         let stream = exchange.pointee.stream
@@ -496,6 +511,17 @@ extension Worker {
         let error: UInt32? = !reset ? nil : exchange.pointee.clientGone ? StreamError.cancel : StreamError.internalError
         let bodyIsComplete = exchange.pointee.isConnect ? exchange.pointee.clientEnded : exchange.pointee.bodyIsComplete
         if isOnStream { unlinkStream(index) }
+        giveBack(index)
+        if isOnStream {
+            streamEnded(connection, stream: stream, error: error, bodyIsComplete: bodyIsComplete)
+        } else {
+            exchangeEnded(connection, reset: reset)
+        }
+    }
+
+    /// Everything that an exchange still has goes back, its slot last.
+    func giveBack(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
         timers.clear(exchangeTimers + Int(index))
         dropRequest(exchange)
         dropTunnel(exchange)
@@ -519,16 +545,12 @@ extension Worker {
         dropAnswerLines(exchange)
         dropTrailers(exchange)
         dropUpload(exchange)
+        dropContinuation(exchange)
         exchange.pointee.events = EventScanner()
         exchange.pointee.state = .free
         let running = exchange.pointee.plan.pointee.inFlight + self.index * Plan.inFlightStride
         claw_word_store(running, claw_word_load_relaxed(running) &- 1)
         exchanges.give(Int(index))
         metrics.set(.streams, exchanges.inUse)
-        if isOnStream {
-            streamEnded(connection, stream: stream, error: error, bodyIsComplete: bodyIsComplete)
-        } else {
-            exchangeEnded(connection, reset: reset)
-        }
     }
 }

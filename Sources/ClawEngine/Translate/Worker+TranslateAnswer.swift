@@ -3,6 +3,7 @@
 // understands, without keys and addresses of machines in it. When both sides speak the same dialect an error passes as it is, if it is well-formed.
 import CClaw
 import ClawDialect
+import ClawPolicy
 import ClawWire
 import Glibc
 
@@ -19,19 +20,31 @@ extension Worker {
             translation._withUnsafeGuaranteedRef({ $0.operation == .generate && isStream(head, $0.back) })
         {
             beginRewriting(index)
+        } else if exchange.pointee.isCommitted {
+            attemptFailed(index, .upstreamMalformed)
+            return false
         } else {
             exchange.pointee.isCollecting = true
             exchange.pointee.isStream = false
             if case .contentLength(let length) = head.framing, length > UInt64(exchange.pointee.plan.pointee.answerBytesMax) {
-                attemptFailed(index, .answerTooLarge)
+                let status = exchange.pointee.status
+                if status < 400 || !movesOn(index, status: status, isWhole: false, keepAlive: false) { attemptFailed(index, .answerTooLarge) }
                 return false
             }
         }
         guard exchange.pointee.state == .relaying else { return false }
-        exchange.pointee.phase = .idle
-        setTimer(index, now + upstream.pointee.idleStreamTimeout)
+        let waitsForWords = exchange.pointee.status >= 400 && canMoveOn(exchange, after: .upstreamStatus)
+        exchange.pointee.phase = waitsForWords ? .errorBody : .idle
+        setTimer(index, now + (waitsForWords ? min(upstream.pointee.idleStreamTimeout, Self.errorBodyNanoseconds) : upstream.pointee.idleStreamTimeout))
+        // A stream that goes on may find its client still busy with what came before: that is the one to be waited for.
+        if exchange.pointee.isCommitted, !exchange.pointee.output.isEmpty { clientIsSlow(index) }
+        if exchange.pointee.partner != noIndex, !exchange.pointee.isHeld, exchange.pointee.status < 400 { isFirst(index) }
         return true
     }
+
+    /// Where something else could be tried, the words of an error are waited for no longer, and no more of them are read: then its status has to do.
+    static let errorBodyNanoseconds: UInt64 = 2_000_000_000
+    static let errorBytesMax = 65_536
 
     private func isStream(_ head: ResponseHead, _ back: DialectID) -> Bool {
         if head.isEncoded { return false }
@@ -65,6 +78,11 @@ extension Worker {
     /// One piece of an answer that is held. False when the attempt was given up.
     func collect(_ index: UInt32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
         let exchange = exchanges.base + Int(index)
+        if exchange.pointee.phase == .errorBody, exchange.pointee.collectedLength + count > Self.errorBytesMax,
+            movesOn(index, status: exchange.pointee.status, isWhole: false, keepAlive: false)
+        {
+            return false
+        }
         switch hold(exchange, bytes, count) {
         case .held: return true
         case .tooLarge: attemptFailed(index, .answerTooLarge)
@@ -138,9 +156,7 @@ extension Worker {
         exchange.pointee.isCollecting = false
         if exchange.pointee.status >= 400 {
             let error = readError(exchange, body)
-            closeAttempt(exchange, Self.errorClass(error.problem), status: exchange.pointee.status)
-            releaseUpstream(index, reusable: reusable)
-            return answerProviderError(index, error, body)
+            return answerError(index, error, body, after: .upstreamStatus, reusable: reusable)
         }
         switch writeCollected(exchange, body) {
         case .written: break
@@ -148,22 +164,40 @@ extension Worker {
             // The upstream says inside a 200 that it failed.
             let error = translator.answer.error ?? ProviderError(status: 502, problem: .serverError)
             translator.box.arena.reset()
-            if canMoveOn(exchange, after: .upstreamInBand) { return attemptFailed(index, .upstreamInBand) }
-            exchange.pointee.failure = .upstreamInBand
-            closeAttempt(exchange, Self.errorClass(error.problem), status: exchange.pointee.status)
-            releaseUpstream(index, reusable: reusable)
             exchange.pointee.status = UInt16(clamping: max(400, error.status))
-            return answerProviderError(index, error, UnsafeRawBufferPointer(start: nil, count: 0))
+            return answerError(index, error, UnsafeRawBufferPointer(start: nil, count: 0), after: .upstreamInBand, reusable: reusable)
         case .malformed: return attemptFailed(index, .upstreamMalformed)
         }
         dropCollected(exchange)
         closeAttempt(exchange, .none, status: exchange.pointee.status)
-        releaseUpstream(index, reusable: reusable)
         let written = translator.out.bytes
         let isStream = translator.wroteStream
         answerOwn(
             index, status: exchange.pointee.status, body: Bytes(base: written.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self), count: written.count),
             retryAfter: 0, type: isStream ? contentType(exchange) : "application/json")
+        releaseUpstream(index, reusable: reusable)
+    }
+
+    /// A provider's error that is there whole: something else is tried, or it is the answer. The connection goes back last, because whoever waits for it goes on
+    /// at once, with the scratch memory that the error's words lie in.
+    private func answerError(_ index: UInt32, _ error: ProviderError, _ body: UnsafeRawBufferPointer, after kind: FailureKind, reusable: Bool) {
+        let exchange = exchanges.base + Int(index)
+        let errorClass = Self.errorClass(error.problem)
+        if exchange.pointee.toldWait == 0, error.problem == .rateLimited {
+            exchange.pointee.toldWait = error.retryAfterSeconds > 0 ? UInt64(min(error.retryAfterSeconds, 86_400) * 1e9) : RateSignals.hint(inBody: body) ?? 0
+        }
+        let status = kind == .upstreamInBand ? 0 : exchange.pointee.status
+        if let next = nextTry(exchange, after: errorClass, kind) {
+            if let rendered = render(exchange, error, body) { keep(exchange, rendered, errorClass) }
+            closeAttempt(exchange, errorClass, status: status)
+            releaseUpstream(index, reusable: reusable)
+            exchange.pointee.failure = kind
+            return go(index, next, after: errorClass)
+        }
+        if kind == .upstreamInBand { exchange.pointee.failure = kind }
+        closeAttempt(exchange, errorClass, status: status)
+        answerProviderError(index, error, body)
+        releaseUpstream(index, reusable: reusable)
     }
 
     private enum Written { case written, failed, malformed }
@@ -262,10 +296,27 @@ extension Worker {
         }
     }
 
-    /// An upstream's error as the answer, in the client's dialect. `body`: the upstream's own words, which go through as they are where the client
-    /// understands them and nothing has to be taken out.
+    /// What the client gets of a provider's error. The bytes lie in scratch memory.
+    struct RenderedError {
+        var status: UInt16
+        var body: UnsafeRawBufferPointer
+        var retryAfter: UInt64
+        /// Not JSON: it came so, and is not the client's dialect's.
+        var isText = false
+    }
+
+    /// An upstream's error as the answer, in the client's dialect.
     func answerProviderError(_ index: UInt32, _ error: ProviderError, _ body: UnsafeRawBufferPointer) {
         let exchange = exchanges.base + Int(index)
+        guard let rendered = render(exchange, error, body), let base = rendered.body.baseAddress else { return answerError(index, .upstreamStatus, detail: "") }
+        exchange.pointee.status = rendered.status
+        answerOwn(
+            index, status: rendered.status, body: Bytes(base: base.assumingMemoryBound(to: UInt8.self), count: rendered.body.count), retryAfter: rendered.retryAfter,
+            type: rendered.isText ? "text/plain; charset=utf-8" : "application/json")
+    }
+
+    /// `body`: the upstream's own words, which go through as they are where the client understands them and nothing has to be taken out.
+    private func render(_ exchange: UnsafeMutablePointer<Exchange>, _ error: ProviderError, _ body: UnsafeRawBufferPointer) -> RenderedError? {
         var error = error
         let key = presentKey(exchange)
         error.message = Redaction.clean(error.message, &translator.box.arena, key: key)
@@ -278,17 +329,15 @@ extension Worker {
         // The OpenAI family shares its error form, whichever of its endpoints, and so does Ollama's.
         let isSame = front == back || (front == .ollama && back == .ollamaGenerate) || ((front == .chat || front == .completions || front == .responses) && (back == .chat || back == .completions || back == .responses))
         if isSame, body.count > 0, isWellFormed(body, front) || translator.tape.read(body) != nil, let base = clean.base {
-            return answerOwn(index, status: UInt16(status), body: Bytes(base: base, count: clean.count), retryAfter: retryAfter, type: isJSONText(body) ? "application/json" : "text/plain; charset=utf-8")
+            return RenderedError(status: UInt16(clamping: status), body: UnsafeRawBufferPointer(start: base, count: clean.count), retryAfter: retryAfter, isText: !isJSONText(body))
         }
         translator.out.reset()
         var answered = withRequestID(exchange) { front.pieces.writeError(error, requestID: $0, into: &translator.out) }
         if isSame { answered = status }
-        exchange.pointee.status = UInt16(clamping: answered)
         let written = translator.out.bytes
-        guard written.count > 0, let base = written.baseAddress else { return answerError(index, .upstreamStatus, detail: "") }
+        guard written.count > 0 else { return nil }
         saysJSON(exchange)
-        answerOwn(
-            index, status: UInt16(clamping: answered), body: Bytes(base: base.assumingMemoryBound(to: UInt8.self), count: written.count), retryAfter: retryAfter)
+        return RenderedError(status: UInt16(clamping: answered), body: written, retryAfter: retryAfter)
     }
 
     /// The body is not the upstream's any more, so neither is its type.

@@ -29,6 +29,14 @@ extension Worker {
         if upstream.pointee.speaks(front), operation != .embed || upstream.pointee.dialect == front, !namesModelInside(exchange, candidate) {
             // Mistral's clients do not understand all that OpenAI's dialect says.
             if front == .chat, isMistrals(exchange) { return translate(index, upstream, candidate, front: front, back: front, operation) }
+            // A stream that may go on elsewhere is written anew, so that all of it is understood; what can't be is passed on, and can't go on.
+            if shallResume(exchange, front, operation) {
+                // Nobody goes on with an answer in the Responses API; the same server may in its other dialect.
+                let back = exchange.pointee.isCommitted && front == .responses ? upstream.pointee.dialect : front
+                let preparation = translate(index, upstream, candidate, front: front, back: back, operation)
+                if preparation != .unfit || exchange.pointee.isCommitted { return preparation }
+                dropContinuation(exchange)
+            }
             // OpenAI's dialects are read along by the tap, which costs less.
             if front == .chat || front == .completions || front == .responses { return .ready }
             begin(exchange, front: front, back: front, operation: operation, isTranslated: false)
@@ -61,8 +69,9 @@ extension Worker {
         context.isSingle = exchange.pointee.surface == .geminiEmbed || translator.embedding.isSingle
         context.asBase64 = translator.embedding.asBase64
         if front == .chat { context.client = isMistrals(exchange) ? .mistral : .openAI }
-        exchange.pointee.translation = Unmanaged.passRetained(
-            Translation(front: front, back: back, operation: operation, isTranslated: isTranslated, context: context))
+        let translation = Translation(front: front, back: back, operation: operation, isTranslated: isTranslated, context: context)
+        translation.writer = exchange.pointee.continuation?._withUnsafeGuaranteedRef { $0.writer }
+        exchange.pointee.translation = Unmanaged.passRetained(translation)
     }
 
     /// Mistral's clients have OpenAI's paths, and name themselves.
@@ -125,6 +134,7 @@ extension Worker {
                 if operation == .count {
                     try back.pieces.writeCount(translator.conversation, to: target, into: &translator.out)
                 } else {
+                    if shallResume(exchange, front, operation) { try prefill(exchange, upstream, back, translator.conversation) }
                     try back.pieces.writeRequest(translator.conversation, to: target, into: &translator.out)
                 }
             }
@@ -149,12 +159,15 @@ extension Worker {
     /// has the upstream's own prices, where there are any.
     func facts(_ exchange: UnsafeMutablePointer<Exchange>, _ candidate: Candidate) -> UnsafeMutablePointer<PlanModelFacts>? {
         let list = exchange.pointee.plan.pointee.upstreams[Int(candidate.upstream)].pointee.facts
-        let id = candidate.hasModel ? candidate.model.id.raw : exchange.pointee.requestedModel
+        return Self.facts(list, candidate.hasModel ? candidate.model.id.raw : exchange.pointee.requestedModel)
+    }
+
+    static func facts(_ list: List<PlanModelFacts>, _ id: UnsafeRawBufferPointer) -> UnsafeMutablePointer<PlanModelFacts>? {
         if list.count == 0 || id.count == 0 { return nil }
-        if let found = Self.find(list, id) { return found }
+        if let found = find(list, id) { return found }
         var end = id.count
         while end > 0, (id[end - 1] >= 48 && id[end - 1] <= 57) || id[end - 1] == 45 { end -= 1 }
-        if end > 0, id.count - end >= 9, let found = Self.find(list, UnsafeRawBufferPointer(rebasing: id[..<end])) { return found }
+        if end > 0, id.count - end >= 9, let found = find(list, UnsafeRawBufferPointer(rebasing: id[..<end])) { return found }
         return list[0].pointee.id.count == 0 ? list[0] : nil
     }
 

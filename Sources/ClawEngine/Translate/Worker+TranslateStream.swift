@@ -14,10 +14,11 @@ extension Worker {
         let quirks = presentUpstream(exchange).pointee.quirks
         translation._withUnsafeGuaranteedRef { translation in
             translation.reader = translation.back.pieces.streamReader(quirks)
-            translation.writer = translation.front.pieces.streamWriter(translation.context)
+            if translation.writer == nil { translation.writer = translation.front.pieces.streamWriter(translation.context) }
         }
         exchange.pointee.isRewritten = true
         exchange.pointee.isStream = true
+        if exchange.pointee.isCommitted, let continuation = exchange.pointee.continuation { return hasResumed(index, continuation) }
         exchange.pointee.isHeld = true
         let connection = connections.base + Int(exchange.pointee.connection)
         guard let start = answerRoom(exchange, 4096 + exchange.pointee.droppedLength) else { return attemptFailed(index, .buffersExhausted) }
@@ -32,6 +33,7 @@ extension Worker {
         writeOwnFields(exchange, &writer)
         if isOnStream {
             commitAnswerLines(exchange, writer)
+            sayDowngraded(exchange, responseHead)
             return
         }
         if exchange.pointee.versionMinor >= 1 {
@@ -43,6 +45,7 @@ extension Worker {
         writeConnection(exchange, connection, &writer)
         writer.put("\r\n")
         commitAnswerText(exchange, writer)
+        sayDowngraded(exchange, responseHead)
     }
 
     /// One piece of a stream to be written anew. False when the attempt was given up.
@@ -77,11 +80,18 @@ extension Worker {
         switch verdict {
         case .failed:
             if exchange.pointee.isHeld {
-                if canMoveOn(exchange, after: .upstreamInBand) {
-                    attemptFailed(index, .upstreamInBand)
+                let error = translator.streamError ?? ProviderError(status: 502, problem: .serverError)
+                if let next = nextTry(exchange, after: Self.errorClass(error.problem), .upstreamInBand) {
+                    failedInBand(index, next, Self.errorClass(error.problem))
                 } else {
                     answerHeldError(index)
                 }
+                return false
+            }
+            if mayResume(exchange, after: .upstreamInBand), !exchange.pointee.isErrorWritten {
+                // What came before the error is the client's.
+                _ = appendWritten(exchange, translator.out.bytes)
+                attemptFailed(index, .upstreamInBand)
                 return false
             }
         case .malformed:
@@ -128,7 +138,7 @@ extension Worker {
         guard let reader = translation.reader, let writer = translation.writer else { return .malformed }
         let list = translator.list
         list.reset()
-        list.keepsExtras = translation.front == translation.back
+        list.keepsExtras = translation.front == translation.back && exchange.pointee.continuation == nil
         reader.read(event, into: list)
         return take(exchange, list, writer, reader)
     }
@@ -146,6 +156,10 @@ extension Worker {
                 translator.keep(streamError: error)
                 guard let writer else { return .failed }
                 if exchange.pointee.isHeld { return .failed }
+                if mayResume(exchange, after: .upstreamInBand) {
+                    exchange.pointee.sawDone = false
+                    return .failed
+                }
                 writer.write(error: error, into: &translator.out)
                 exchange.pointee.isErrorWritten = true
                 return .failed
@@ -156,6 +170,7 @@ extension Worker {
             default: break
             }
             if list.events[at].isContent { noteContent(exchange, list.events[at].text.count) }
+            if let continuation = exchange.pointee.continuation, !follow(exchange, continuation, &list.events[at]) { continue }
             writer?.write(list.events[at], list, into: &translator.out)
         }
         if reader.sawFinish { exchange.pointee.sawFinish = true }
@@ -342,13 +357,16 @@ extension Worker {
         error.message = JSONBytes(sentence)
         error.code = JSONBytes(kind.row.code)
         translator.out.reset()
-        if let held = exchange.pointee.translation {
+        if let continuation = exchange.pointee.continuation, let writer = continuation._withUnsafeGuaranteedRef({ $0.writer }) {
+            writer.write(error: error, into: &translator.out)
+        } else if let held = exchange.pointee.translation {
             held._withUnsafeGuaranteedRef { translation in
                 let writer = translation.writer ?? translation.front.pieces.streamWriter(translation.context)
                 if translation.writer == nil, !translation.scanner.isBetweenEvents || exchange.pointee.endedInEvent {
                     // Ends what was under way, so that the error is an event of its own.
                     if translation.scanner.framing == .sse { translator.out.put("\n\n") } else { translator.out.put("\n") }
                 }
+                if translation.writer == nil { writer.beginIsWritten() }
                 if translation.writer != nil || translation.scanner.framing != .array { writer.write(error: error, into: &translator.out) }
             }
         }

@@ -47,6 +47,8 @@ struct Link {
 /// What a worker knows of one endpoint, over all plans: its addresses, its idle connections, who waits for one.
 struct EndpointState {
     static let addressesMax = 8
+    /// Of the endpoint that has this place (`PlanEndpoint.generation`).
+    var generation: UInt32 = 0
     var idle: [UInt32] = []
     var open = 0
     /// Links that speak HTTP/2, and whether one is being opened.

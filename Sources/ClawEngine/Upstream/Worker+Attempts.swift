@@ -1,147 +1,186 @@
-// Attempts: the ordered candidates of a request are tried one after the other until one answers. As long as nothing of an answer has gone to the
-// client, a failure moves on to the next candidate; afterwards it is told to the client. The request is kept whole until then, so each attempt
-// begins with the same bytes.
+// Attempts: the ordered candidates of a request are asked until one of them answers. A try is begun where its upstream admits it (Worker+Admission), with a
+// key (Worker+Keys) and an endpoint; how it ends is told in one place (`closeAttempt`, Worker+Outcome), and what is tried after a failure is the ladder's
+// affair (Worker+Ladder). As long as nothing of an answer has gone to the client the request is kept whole, so each attempt begins with the same bytes;
+// afterwards a failure is told to the client.
 import CClaw
 import ClawConfig
 import ClawDialect
+import ClawPolicy
 import ClawWire
 import Glibc
 
 extension Worker {
-    /// How long an endpoint that refused a connection is passed by where the strategy prefers available ones.
+    /// How long an endpoint that refused a connection is passed by where there are others.
     static let unavailableNanoseconds: UInt64 = 5_000_000_000
 
+    /// The first attempt of a request whose candidates are chosen.
     func startNextAttempt(_ index: UInt32) {
         let exchange = exchanges.base + Int(index)
-        let tried = exchange.pointee.candidateNext
-        var candidate = exchange.pointee.candidates[0]
-        search: while true {
-            guard exchange.pointee.candidateNext < exchange.pointee.candidateCount, exchange.pointee.attemptCount < exchange.pointee.attemptsMax else {
-                // Headers and the account name the candidate that was asked last, not one that was only looked at.
-                exchange.pointee.candidateNext = tried
-                if exchange.pointee.failure == nil, exchange.pointee.refusal400 != nil { return answerUnfit(index) }
-                return answerError(index, exchange.pointee.failure ?? .upstreamsExhausted, detail: "")
-            }
-            candidate = exchange.pointee.candidates[exchange.pointee.candidateNext]
-            exchange.pointee.candidateNext += 1
+        if exchange.pointee.attemptsMax > 1, exchange.pointee.attemptCount == 0, exchange.pointee.route >= 0 {
+            shared.outlook.retryBudget(exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.place).request(now: now)
+        }
+        guard let first = onward(exchange), exchange.pointee.attemptCount < exchange.pointee.attemptsMax else { return exhausted(index) }
+        ask(index, first)
+    }
+
+    /// The next candidate that was not looked at yet and may be; those of the strategy come before those of `fallback`.
+    func onward(_ exchange: UnsafeMutablePointer<Exchange>) -> Int? {
+        let open = exchange.pointee.reachable & ~exchange.pointee.passed
+        let at = open.trailingZeroBitCount
+        return at < exchange.pointee.candidateCount ? at : nil
+    }
+
+    /// Asks this candidate, and where it cannot be asked those after it.
+    func ask(_ index: UInt32, _ first: Int) {
+        let exchange = exchanges.base + Int(index)
+        var at = first
+        while true {
+            exchange.pointee.candidateNext = at + 1
+            exchange.pointee.passed |= 1 << UInt8(at)
+            let candidate = exchange.pointee.candidates[at]
+            exchange.pointee.totalDeadline = deadline(exchange, candidate)
             switch prepare(index, candidate) {
-            case .ready: break search
-            case .unfit: continue
             case .answered: return
+            case .unfit: break
+            case .ready:
+                switch admit(index, holdsPlace: false) {
+                case .admitted, .waits: return
+                case .refused: break
+                }
             }
+            guard let next = onward(exchange) else { return exhausted(index) }
+            at = next
+            passedOver(exchange, next)
         }
-        let upstream = exchange.pointee.plan.pointee.upstreams[Int(candidate.upstream)]
-        var attempt = Attempt()
-        attempt.upstream = candidate.upstream
-        attempt.model = candidate.hasModel ? candidate.model.id : .empty
-        if upstream.pointee.keys.count > 0 {
-            attempt.key = upstream.pointee.keys.count == 1 ? 0 : Int32(pickKey(upstream))
-        }
-        exchange.pointee.attempts[exchange.pointee.attemptCount] = attempt
+    }
+
+    /// The candidate could not be asked: the next try goes to another one, whatever it was meant to be.
+    func passedOver(_ exchange: UnsafeMutablePointer<Exchange>, _ next: Int) {
+        exchange.pointee.wantsFreshLink = false
+        exchange.pointee.why = exchange.pointee.candidates[next].isFallback ? .fallbackModel : .nextCandidate
+    }
+
+    /// Runs from the request's start over all attempts and all waiting.
+    func deadline(_ exchange: UnsafeMutablePointer<Exchange>, _ candidate: Candidate) -> UInt64 {
+        let route = exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)]
+        let whole = route.pointee.timeout != 0 ? route.pointee.timeout : exchange.pointee.plan.pointee.upstreams[Int(candidate.upstream)].pointee.timeout
+        let end = exchange.pointee.startedAt &+ whole
+        return exchange.pointee.clientDeadline == 0 ? end : min(end, exchange.pointee.clientDeadline)
+    }
+
+    /// The upstream has admitted it: the attempt begins.
+    @inline(__always)
+    func open(_ index: UInt32, _ attempt: Attempt) {
+        let exchange = exchanges.base + Int(index)
+        let upstream = exchange.pointee.plan.pointee.upstreams[Int(attempt.upstream)]
+        let fresh = exchange.pointee.wantsFreshLink
+        exchange.pointee.wantsFreshLink = false
+        var attempt = attempt
+        attempt.isOpen = true
+        let at = exchange.pointee.attemptCount
         exchange.pointee.attemptCount += 1
+        exchange.pointee.attempts[at] = attempt
         exchange.pointee.attemptStartedAt = now
         exchange.pointee.staleRetryUsed = false
         exchange.pointee.turnedAway = 0
         exchange.pointee.upstreamSaid100 = 0
         exchange.pointee.firstByteAt = 0
+        exchange.pointee.toldWait = 0
         exchange.pointee.state = .attempting
-        let route = exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)]
-        let whole = route.pointee.timeout != 0 ? route.pointee.timeout : upstream.pointee.timeout
-        // The deadline runs from the request's start over all attempts.
-        exchange.pointee.totalDeadline = exchange.pointee.startedAt + whole
+        exchange.pointee.phase = .none
+        dropKept(exchange)
+        if upstream.pointee.keys.count > 1 { spend(exchange, upstream, attempt) }
+        armHedge(exchange)
         if let signer = upstream.pointee.signer, signer._withUnsafeGuaranteedRef({ $0.current == nil }) { return attemptFailed(index, .noCredentials) }
         let endpoints = upstream.pointee.endpoints
-        let endpoint = endpoints.count == 1 ? endpoints[0] : endpoints[pickEndpoint(endpoints)]
+        // Discovery may know of none. (Routing passes such an upstream by; another plan's candidate may come here all the same.)
+        if endpoints.count == 0 { return attemptFailed(index, .upstreamConnect) }
+        let endpoint = endpoints.count == 1 ? endpoints[0] : endpoints[pickEndpoint(exchange, upstream)]
         exchange.pointee.endpoint = endpoint
+        exchange.pointee.attempts[at].endpoint = Int32(truncatingIfNeeded: endpoint.pointee.place)
         if exchange.pointee.tunnel != nil, endpoint.pointee.policy != nil || (endpoint.pointee.tls == nil && endpoint.pointee.speaksHTTP2) { return attemptFailed(index, .upstreamCannotSwitch) }
-        if endpoint.pointee.policy != nil { startTransfer(index) } else { startDirect(index, fresh: false) }
-    }
-
-    private func pickKey(_ upstream: UnsafeMutablePointer<PlanUpstream>) -> Int {
-        var total = 0
-        for at in 0..<upstream.pointee.keys.count { total += upstream.pointee.keys[at].pointee.weight }
-        guard total > 0 else { return 0 }
-        var point = Int(nextRandom() % UInt64(total))
-        for at in 0..<upstream.pointee.keys.count {
-            point -= upstream.pointee.keys[at].pointee.weight
-            if point < 0 { return at }
-        }
-        return 0
-    }
-
-    private func pickEndpoint(_ endpoints: List<PlanEndpoint>) -> Int {
-        var total = 0
-        for at in 0..<endpoints.count { total += endpoints[at].pointee.weight }
-        guard total > 0 else { return 0 }
-        var point = Int(nextRandom() % UInt64(total))
-        for at in 0..<endpoints.count {
-            point -= endpoints[at].pointee.weight
-            if point < 0 { return at }
-        }
-        return 0
+        if endpoint.pointee.policy != nil { startTransfer(index) } else { startDirect(index, fresh: fresh) }
     }
 
     /// May this request be sent again after part of it may have reached an upstream? Model requests may: they change nothing. Requests to plain
-    /// API backends only where the method says so (RFC 9110 §9.2.2).
-    func isRepeatable(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+    /// API backends only where the method says so (RFC 9110 §9.2.2); so too what else a provider has (files, batches, …), unless it said itself that it failed.
+    func isRepeatable(_ exchange: UnsafeMutablePointer<Exchange>, after kind: FailureKind) -> Bool {
         let upstream = exchange.pointee.plan.pointee.upstreams[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].upstream)]
-        if upstream.pointee.isModel { return true }
+        if upstream.pointee.isModel, kind == .upstreamStatus || exchange.pointee.surface.isModel || exchange.pointee.tunnel != nil || asksModelOnly(exchange.pointee.path) { return true }
         switch exchange.pointee.method {
         case .get, .head, .put, .delete, .options: return true
         default: return false
         }
     }
 
-    /// Is there a further candidate that may be tried after a failure of this kind?
-    func canMoveOn(_ exchange: UnsafeMutablePointer<Exchange>, after kind: FailureKind) -> Bool {
-        kind.movesOn && !exchange.pointee.isCommitted && exchange.pointee.candidateNext < exchange.pointee.candidateCount
-            && exchange.pointee.attemptCount < exchange.pointee.attemptsMax && now < exchange.pointee.totalDeadline
-            && (kind.isBeforeSending || isRepeatable(exchange)) && !(exchange.pointee.streamsBody && exchange.pointee.uploadedAny)
+    /// Paths of OpenAI's API beside the surfaces at which a model answers and nothing is kept.
+    private func asksModelOnly(_ path: UnsafeRawBufferPointer) -> Bool {
+        func begins(_ text: StaticString) -> Bool { path.count >= text.utf8CodeUnitCount && sameBytes(path.baseAddress, text.utf8Start, text.utf8CodeUnitCount) }
+        return begins("/v1/audio/") || begins("/v1/images/") || begins("/v1/rerank") || begins("/v2/rerank")
     }
 
-    /// The present attempt has failed: the next candidate, or the end.
-    func attemptFailed(_ index: UInt32, _ kind: FailureKind, status: UInt16 = 0) {
+    /// May anything be tried after a failure of this kind, whatever that is?
+    func canMoveOn(_ exchange: UnsafeMutablePointer<Exchange>, after kind: FailureKind) -> Bool {
+        if exchange.pointee.partner != noIndex { return canHandOver(exchange, after: kind) }
+        return kind.movesOn && !exchange.pointee.isCommitted && exchange.pointee.attemptCount > 0
+            && exchange.pointee.attemptCount < exchange.pointee.attemptsMax && now < exchange.pointee.totalDeadline
+            && (kind.isBeforeSending || isRepeatable(exchange, after: kind)) && !(exchange.pointee.streamsBody && exchange.pointee.uploadedAny)
+    }
+
+    /// Has a request run out of time through its client alone? Then it says nothing of the upstream, or any client could open its breaker for all others: the
+    /// client did not read what was there for it, or its own deadline cut off an answer that had begun, or gave less time in all than a connection may take.
+    private func isClientsOwn(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
+        if exchange.pointee.phase == .write { return true }
+        guard exchange.pointee.clientDeadline != 0, exchange.pointee.clientDeadline == exchange.pointee.totalDeadline, exchange.pointee.attemptCount > 0 else { return false }
+        // How long an answer may be silent has a limit of its own.
+        if exchange.pointee.firstByteAt != 0 { return true }
+        return exchange.pointee.clientDeadline &- min(exchange.pointee.startedAt, exchange.pointee.clientDeadline) < presentUpstream(exchange).pointee.connectTimeout
+    }
+
+    /// The present attempt has failed: what the ladder says, or the end. `as`: the class, where it is known better than by the kind.
+    func attemptFailed(_ index: UInt32, _ kind: FailureKind, status: UInt16 = 0, as known: ErrorClass? = nil) {
         let exchange = exchanges.base + Int(index)
         if exchange.pointee.isCommitted, exchange.pointee.isStream, exchange.pointee.sawDone, exchange.pointee.state == .relaying, kind.row.origin == .upstream {
             // All of the stream was there, its end too (or the upstream's own error): how the connection went then is nobody's concern.
             dropUpstream(index)
             return answerComplete(index, reusable: false)
         }
-        let errorClass: ErrorClass = status == 429 ? .rateLimited : status == 503 || status == 529 ? .overloaded : kind.row.errorClass
-        closeAttempt(exchange, errorClass, status: status)
-        dropUpstream(index)
+        var errorClass = known ?? kind.row.errorClass
+        if known == nil, exchange.pointee.isCollecting, exchange.pointee.status >= 400, kind.row.origin == .upstream, kind != .answerTooLarge {
+            // The words of an error broke off: its status still says what it is.
+            errorClass = Self.errorClass(of: exchange.pointee.status)
+        }
         if kind == .upstreamConnect || kind == .connectTimeout || kind == .upstreamDNS, let endpoint = exchange.pointee.endpoint {
             claw_word_store_relaxed(shared.unavailableUntil + endpoint.pointee.place, now + Self.unavailableNanoseconds)
         }
+        let next = nextTry(exchange, after: errorClass, kind)
+        closeAttempt(exchange, errorClass, status: status, isOurs: kind.isOurs || (kind == .totalTimeout && isClientsOwn(exchange)))
+        dropUpstream(index)
+        if exchange.pointee.kept != nil, !exchange.pointee.isCommitted { return answerKept(index) }
         exchange.pointee.failure = kind
-        if canMoveOn(exchange, after: kind) {
-            forgetAnswer(exchange)
-            metrics.add(
-                .fallbacks, exchange.pointee.plan.pointee.routes[Int(exchange.pointee.route)].pointee.label,
-                exchange.pointee.plan.pointee.upstreams[Int(exchange.pointee.attempts[exchange.pointee.attemptCount - 1].upstream)].pointee.label,
-                exchange.pointee.plan.pointee.upstreams[Int(exchange.pointee.candidates[exchange.pointee.candidateNext].upstream)].pointee.label,
-                errorClass.rawValue)
-            return startNextAttempt(index)
+        if let next { return go(index, next, after: errorClass) }
+        if exchange.pointee.isCommitted {
+            if exchange.pointee.continuation != nil, resume(index, kind) { return }
+            return truncate(index, kind)
         }
-        if exchange.pointee.isCommitted { return truncate(index, kind) }
         forgetAnswer(exchange)
         answerError(index, kind, detail: "")
     }
 
-    /// Writes down how the present attempt ended.
-    func closeAttempt(_ exchange: UnsafeMutablePointer<Exchange>, _ errorClass: ErrorClass, status: UInt16) {
-        let at = exchange.pointee.attemptCount - 1
-        guard at >= 0 else { return }
-        exchange.pointee.attempts[at].errorClass = errorClass
-        if status != 0 { exchange.pointee.attempts[at].status = status }
-        let spent = now &- exchange.pointee.attemptStartedAt
-        exchange.pointee.attempts[at].milliseconds = UInt32(truncatingIfNeeded: spent / 1_000_000)
-        let upstream = exchange.pointee.plan.pointee.upstreams[Int(exchange.pointee.attempts[at].upstream)]
-        let model = exchange.pointee.candidates[max(0, exchange.pointee.candidateNext - 1)]
-        let modelLabel = model.hasModel ? model.model.label : 0
-        metrics.add(.upstreamRequests, upstream.pointee.label, modelLabel, exchange.pointee.attempts[at].status)
-        metrics.observe(.upstreamDuration, upstream.pointee.label, nanoseconds: spent)
-        if errorClass != .none { metrics.add(.upstreamErrors, upstream.pointee.label, modelLabel, UInt16(errorClass.rawValue)) }
+    /// Nobody is left to be asked.
+    func exhausted(_ index: UInt32) {
+        let exchange = exchanges.base + Int(index)
+        if exchange.pointee.isDetached { return detachedFailed(index, .upstreamsExhausted) }
+        // Headers and the account name the candidate that was asked last, not one that was only looked at.
+        let last = exchange.pointee.attemptCount - 1
+        exchange.pointee.candidateNext = last >= 0 ? Int(exchange.pointee.attempts[last].candidate) + 1 : 0
+        if exchange.pointee.kept != nil { return answerKept(index) }
+        if last >= 0, let failure = exchange.pointee.failure { return answerError(index, failure, detail: "") }
+        if exchange.pointee.refusals.isEmpty {
+            return exchange.pointee.refusal400 != nil ? answerUnfit(index) : answerError(index, .upstreamsExhausted, detail: "")
+        }
+        if takeKeyProbe(index) || waitForRecovery(index) { return }
+        answerError(index, exchange.pointee.refusals.kind, detail: exchange.pointee.refusals.reason)
     }
 
     /// Forgets an answer of which nothing went out.
@@ -159,6 +198,7 @@ extension Worker {
         exchange.pointee.sawContent = false
         exchange.pointee.heldBuffers = 0
         exchange.pointee.lostBytes = false
+        exchange.pointee.hidesLineFeed = false
         exchange.pointee.usage = Usage()
         exchange.pointee.contentBytes = 0
         exchange.pointee.contentEvents = 0
@@ -170,6 +210,8 @@ extension Worker {
         exchange.pointee.isCollecting = false
         exchange.pointee.isRewritten = false
         exchange.pointee.collectsCopy = false
+        exchange.pointee.firstContentAt = 0
+        exchange.pointee.lastContentAt = 0
         dropCollected(exchange)
         dropSavedFields(exchange)
         dropWrittenBlocks(exchange)
@@ -213,6 +255,7 @@ extension Worker {
             metrics.set(.pending, waitingCount)
             exchange.pointee.waitingAt = -1
         }
+        if exchange.pointee.queuedAt >= 0 || exchange.pointee.recoveringAt >= 0 { leaveQueue(index) }
     }
 
     // MARK: the request as it goes upstream

@@ -19,6 +19,11 @@ extension Worker {
         let exchange = exchanges.base + Int(index)
         let endpoint = exchange.pointee.endpoint.unsafelyUnwrapped
         let state = self.endpoint(endpoint.pointee.place)
+        if state.pointee.generation != endpoint.pointee.generation {
+            // The place was another endpoint's, of which nothing is left (`Registry.holdEndpoint`).
+            state.pointee = EndpointState()
+            state.pointee.generation = endpoint.pointee.generation
+        }
         let isMultiplexed = speaksHTTP2(exchange)
         if exchange.pointee.streamsBody, !isMultiplexed { return attemptFailed(index, .upstreamProtocol) }
         if isMultiplexed {
@@ -63,13 +68,18 @@ extension Worker {
 
     private func lookUp(_ endpoint: UnsafeMutablePointer<PlanEndpoint>, _ state: UnsafeMutablePointer<EndpointState>) {
         if state.pointee.isResolving { return }
-        let token = SlotToken(.resolver, generation: 0, index: UInt32(endpoint.pointee.place))
+        let token = SlotToken(.resolver, generation: endpoint.pointee.generation, index: UInt32(endpoint.pointee.place))
         let host = UnsafeRawPointer(endpoint.pointee.host.base).assumingMemoryBound(to: CChar.self)
         state.pointee.isResolving = claw_resolve(loop, host, endpoint.pointee.port, token.value) >= 0
     }
 
     func resolved(_ event: claw_event, place: Int) {
         let state = endpoint(place)
+        guard SlotToken(value: event.token).generation == state.pointee.generation else {
+            // What the place's last owner asked for.
+            _ = claw_resolved(loop, event.token, nil, 0)
+            return
+        }
         state.pointee.isResolving = false
         if event.result > 0 {
             var found: [claw_address] = Array(repeating: claw_address(), count: EndpointState.addressesMax)
@@ -520,7 +530,7 @@ extension Worker {
             return attemptFailed(index, .upstreamTruncated)
         }
         if exchange.pointee.state == .attempting {
-            if link.pointee.isReused, !link.pointee.sawBytes, !exchange.pointee.staleRetryUsed, !link.pointee.sentAny || isRepeatable(exchange) {
+            if link.pointee.isReused, !link.pointee.sawBytes, !exchange.pointee.staleRetryUsed, !link.pointee.sentAny || isRepeatable(exchange, after: .upstreamReset) {
                 // The pooled connection had gone stale: once more on a fresh one, as if nothing had happened (faults UP-04).
                 exchange.pointee.staleRetryUsed = true
                 exchange.pointee.link = noIndex
@@ -541,7 +551,7 @@ extension Worker {
     func releaseLink(_ linkIndex: UInt32, reusable: Bool) {
         let link = links.base + Int(linkIndex)
         link.pointee.exchange = noIndex
-        guard reusable, link.pointee.sentAll, link.pointee.output.isEmpty, phase == 0 else { return closeLink(linkIndex, reset: !link.pointee.sentAll) }
+        guard reusable, link.pointee.sentAll, link.pointee.output.isEmpty, phase == 0, plan.pointee.names(Int(link.pointee.place)) else { return closeLink(linkIndex, reset: !link.pointee.sentAll) }
         link.pointee.state = .idle
         link.pointee.isReused = true
         if link.pointee.receiveMode != UInt8(CLAW_RECEIVE_BUFFERED) {

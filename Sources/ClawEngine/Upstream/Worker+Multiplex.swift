@@ -416,7 +416,7 @@ extension Worker {
             switch exchange.pointee.state {
             case .attempting:
                 let isUntouched = !exchange.pointee.uploadedAny || !exchange.pointee.streamsBody
-                if wasReused, !exchange.pointee.staleRetryUsed, isUntouched, isRepeatable(exchange) {
+                if wasReused, !exchange.pointee.staleRetryUsed, isUntouched, isRepeatable(exchange, after: .upstreamReset) {
                     exchange.pointee.staleRetryUsed = true
                     startDirect(index, fresh: true)
                 } else {

@@ -161,7 +161,9 @@ extension Worker {
         let fields = head.fields
         let isModel = upstream.pointee.isModel
         let key = exchange.pointee.attempts[exchange.pointee.attemptCount - 1].key
-        let isForeign = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.isTranslated } ?? false
+        // Where callers are known by keys, what looks like one is for the gateway, whoever the upstream is.
+        let takesCredentials = isModel || key >= 0 || exchange.pointee.plan.pointee.callers.count > 0
+        let isForeign = exchange.pointee.translation?._withUnsafeGuaranteedRef { $0.isTranslated && ($0.front != $0.back || exchange.pointee.continuation == nil) } ?? false
         var saysDefault = false
         for at in 0..<head.fieldCount {
             let field = fields + at
@@ -172,11 +174,11 @@ extension Worker {
                 continue
             case .authorization, .xApiKey, .apiKey, .xGoogApiKey:
                 // A client's credentials are for the gateway. Only a plain API backend without a key of ours gets them.
-                if isModel || key >= 0 { continue }
+                if takesCredentials { continue }
             case .secWebSocketKey:
                 if exchange.pointee.tunnel != nil { continue }
             case .secWebSocketProtocol:
-                if isModel || key >= 0 {
+                if takesCredentials {
                     if !field.pointee.isNamedByConnection { writeProtocols(field, base, &writer) }
                     continue
                 }
@@ -225,6 +227,12 @@ extension Worker {
         writer.put(hex: instance, digits: 16)
         writer.put("\r\n")
         if !isModel {
+            if exchange.pointee.clientDeadline != 0 {
+                // What is left of it.
+                writer.put("x-openclaw-deadline-ms: ")
+                writer.put(number: max(1, (exchange.pointee.clientDeadline &- min(now, exchange.pointee.clientDeadline)) / 1_000_000))
+                writer.put("\r\n")
+            }
             writer.put("x-forwarded-for: ")
             write(connections.base[Int(exchange.pointee.connection)].peer, &writer)
             writer.put(connections.base[Int(exchange.pointee.connection)].isSecure ? "\r\nx-forwarded-proto: https\r\n" : "\r\nx-forwarded-proto: http\r\n")

@@ -27,9 +27,10 @@ struct Slab<Element: ~Copyable>: ~Copyable {
     private(set) var touched = 0
     private(set) var inUse = 0
 
-    init(capacity: Int) {
+    /// `spare` places lie behind the last one; they are never handed out, and their owner initialises them.
+    init(capacity: Int, spare: Int = 0) {
         self.capacity = capacity
-        base = .allocate(capacity: capacity)
+        base = .allocate(capacity: capacity + spare)
         free = .allocate(capacity: capacity)
     }
 

@@ -7,8 +7,8 @@ import ClawDialect
 import ClawWire
 import Glibc
 
-/// What the control threads and the workers both see. Every word has one writer, but for two that all workers write: the body memory (atomic
-/// additions) and the marks of unreachable endpoints (the last one to know is right).
+/// What the control threads and the workers both see. Every word has one writer, but for those that all workers write: the body memory (atomic
+/// additions), the marks of unreachable endpoints (the last one to know is right), and the outlook.
 final class Shared: @unchecked Sendable {
     /// The plan new requests start on (address of a Plan).
     let plan: UnsafeMutablePointer<UInt64>
@@ -21,9 +21,16 @@ final class Shared: @unchecked Sendable {
     /// By Registry place: after a failure to connect, `first_available` passes the endpoint by until then and readiness counts it out; a connection
     /// that comes about takes the mark back.
     let unavailableUntil: UnsafeMutablePointer<UInt64>
+    /// What is known of upstreams, endpoints, keys, targets and routes.
+    let outlook = Outlook()
+    /// The workers' loops, for one worker to wake another that waits for what it gave back. Words, 0 where there is none.
+    private let loops: UnsafeMutablePointer<UInt64>
+    static let loopsMax = 64
     private let words: UnsafeMutablePointer<UInt64>
 
     init() {
+        loops = .allocate(capacity: Self.loopsMax)
+        loops.initialize(repeating: 0, count: Self.loopsMax)
         unavailableUntil = .allocate(capacity: Registry.endpointsMax)
         unavailableUntil.initialize(repeating: 0, count: Registry.endpointsMax)
         words = .allocate(capacity: 64)
@@ -35,7 +42,22 @@ final class Shared: @unchecked Sendable {
     }
     deinit {
         words.deallocate()
+        loops.deallocate()
         unavailableUntil.deallocate()
+    }
+
+    /// The loop of a worker; it must stay until no worker runs any more. Workers beyond `loopsMax` are not woken by others.
+    func offerLoop(_ loop: OpaquePointer, of worker: Int) {
+        if worker < Self.loopsMax { claw_word_store(loops + worker, UInt64(UInt(bitPattern: loop))) }
+    }
+
+    func withdrawLoop(of worker: Int) {
+        if worker < Self.loopsMax { claw_word_store(loops + worker, 0) }
+    }
+
+    func wake(_ worker: Int) {
+        guard worker < Self.loopsMax, let loop = OpaquePointer(bitPattern: UInt(claw_word_load(loops + worker))) else { return }
+        claw_loop_wake(loop)
     }
 }
 
@@ -56,6 +78,8 @@ final class Worker {
     let shared: Shared
     let metrics: MetricPage
     let log: LogRing
+    /// What the event bus is told: a JSON object a line, `{"time":…,"event":"breaker_opened",…}` (Observe/Worker+Events). Drained by the control thread.
+    let events = LogRing(bytes: 65_536)
     var buffers: Buffers
     var connections: Slab<Connection>
     var exchanges: Slab<Exchange>
@@ -85,6 +109,11 @@ final class Worker {
     let responseHead = ResponseHead()
     let spans: UnsafeMutablePointer<JSONSpan>
     let scratch: UnsafeMutablePointer<UInt8>
+    /// What routing looks at.
+    let view: UnsafeMutablePointer<RequestView>
+    /// What exchanges have several of, by slot; touched where it is used.
+    let candidateMemory: UnsafeMutablePointer<Candidate>
+    let attemptMemory: UnsafeMutablePointer<Attempt>
     static let scratchBytes = 262_144
     private static let exchangesMin = 4096
     /// Where several small slices are put together before they are sent.
@@ -132,7 +161,17 @@ final class Worker {
     var realtimeOffset: UInt64 = 0
     var realtimeCheckedAt: UInt64 = 0
     var waitingCount = 0
+    /// Of those that wait, the ones in `placeQueues`: one for each upstream at which requests of this worker had to wait for a place.
+    var queuedCount = 0
+    var placeQueues: [PlaceQueue] = []
+    /// What was decided about an error inside a stream, until the attempt is closed in the same turn.
+    var decidedTry: NextTry?
+    /// When events that requests may bring by the thousand were told last.
+    var retriesToldAt: UInt64 = 0
+    var downgradeToldAt: UInt64 = 0
     var tunnelsOpen = 0
+    var twinsRunning = 0
+    var shadowsRunning = 0
 
     init(options: WorkerOptions, shared: Shared, instance: UInt64) throws(PlanFailure) {
         index = options.index
@@ -147,15 +186,19 @@ final class Worker {
             throw PlanFailure(description: "worker \(options.index): no event loop: \(String(cString: strerror(-result)))")
         }
         loop = made
+        shared.offerLoop(made, of: options.index)
         fallbackErrno = fallback
         metrics = MetricPage(seriesMax: options.seriesMax)
         log = LogRing(bytes: options.logRingBytes)
         buffers = Buffers(loop: made, size: options.bufferBytes, count: options.bufferCount)
         let capacity = max(16, options.connectionsMax)
-        connections = Slab(capacity: capacity)
+        connections = Slab(capacity: capacity, spare: 1)
+        (connections.base + capacity).initialize(to: Connection())
         // A connection of HTTP/2 has many exchanges.
-        let exchangesMax = max(capacity, Self.exchangesMin)
+        let exchangesMax = max(capacity, Self.exchangesMin) + Self.twinsMax
         exchanges = Slab(capacity: exchangesMax)
+        candidateMemory = .allocate(capacity: exchangesMax * Exchange.candidatesMax)
+        attemptMemory = .allocate(capacity: exchangesMax * Exchange.attemptsMax)
         links = Slab(capacity: exchangesMax)
         exchangeTimers = capacity
         linkTimers = capacity + exchangesMax
@@ -175,10 +218,12 @@ final class Worker {
         tapSpans = .allocate(capacity: 64)
         tapSpans.initialize(repeating: JSONSpan(), count: 64)
         scratch = .allocate(capacity: Self.scratchBytes)
+        view = .allocate(capacity: 1)
+        view.initialize(to: RequestView(plan: plan, head: requestHead, spans: spans, scratch: scratch))
         gathered = .allocate(capacity: Self.gatherMax)
         bodyStore = BodyStore(shared: shared.bodyMemory)
-        dirty = .allocate(capacity: capacity)
-        pendingFlush = .allocate(capacity: capacity)
+        dirty = .allocate(capacity: capacity + 1)
+        pendingFlush = .allocate(capacity: capacity + 1)
         endings = .allocate(capacity: exchangesMax)
         offered = .allocate(capacity: exchangesMax)
         // A link may close and its slot open anew within a turn.
@@ -195,6 +240,7 @@ final class Worker {
     }
 
     deinit {
+        shared.withdrawLoop(of: index)
         if let transfers { claw_transfers_destroy(transfers) }
         for place in 0..<Registry.endpointsMax {
             if let state = endpoints[place] {
@@ -207,6 +253,10 @@ final class Worker {
         planSeen.deallocate()
         spans.deallocate()
         tapSpans.deallocate()
+        view.pointee.release()
+        view.deallocate()
+        candidateMemory.deallocate()
+        attemptMemory.deallocate()
         scratch.deallocate()
         gathered.deallocate()
         dirty.deallocate()
@@ -252,6 +302,7 @@ final class Worker {
         // What an earlier turn's bound left over.
         settle()
         if transfers != nil { pumpTransfers() }
+        if queuedCount > 0 { servePlaces() }
         flushAll()
         lookAtOffered()
         buffers.endTick()
@@ -271,6 +322,7 @@ final class Worker {
             let deadline = claw_transfers_deadline(transfers, now)
             if deadline >= 0, wait < 0 || deadline < wait { wait = deadline }
         }
+        if queuedCount > 0, wait < 0 || wait > Self.placePollNanoseconds { wait = Self.placePollNanoseconds }
         if phase != 0, wait < 0 || wait > 50_000_000 { wait = 50_000_000 }
         return wait
     }
@@ -313,7 +365,10 @@ final class Worker {
 
     /// Something outside changed: a new plan, or the phase.
     private func woken() {
-        plan = PlanRef(bitPattern: UInt(claw_word_load(shared.plan))).unsafelyUnwrapped
+        let newest = PlanRef(bitPattern: UInt(claw_word_load(shared.plan))).unsafelyUnwrapped
+        let isNew = newest != plan
+        plan = newest
+        if isNew { leaveGoneEndpoints() }
         claw_word_store(planSeen, UInt64(UInt(bitPattern: plan)))
         phase = claw_word_load(shared.phase)
     }
