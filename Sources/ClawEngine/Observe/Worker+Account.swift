@@ -207,13 +207,7 @@ extension Worker {
             // What an error within an answer means its attempt knows.
             found = failure == .upstreamInBand && last >= 0 && exchange.pointee.attempts[last].errorClass != .none ? exchange.pointee.attempts[last].errorClass : failure.row.errorClass
         } else if exchange.pointee.status >= 400, last >= 0 { found = exchange.pointee.attempts[last].errorClass }
-        if found == .none {
-            text.put("null")
-        } else {
-            text.put(byte: 34)
-            text.put(found.name)
-            text.put(byte: 34)
-        }
+        text.put(found)
     }
 
     private func writeAttempts(_ exchange: UnsafeMutablePointer<Exchange>, _ text: inout TextWriter) {
@@ -232,13 +226,7 @@ extension Worker {
             text.put(",\"status\":")
             text.put(number: UInt64(attempt.status))
             text.put(",\"class\":")
-            if attempt.errorClass == .none {
-                text.put("null")
-            } else {
-                text.put(byte: 34)
-                text.put(attempt.errorClass.name)
-                text.put(byte: 34)
-            }
+            text.put(attempt.errorClass)
             text.put(",\"ms\":")
             text.put(number: UInt64(attempt.milliseconds))
             text.put(",\"why\":\"")
@@ -329,5 +317,15 @@ extension Worker {
         case .connect: "CONNECT"
         case .other: "OTHER"
         }
+    }
+}
+
+extension TextWriter {
+    /// The word of a class, quoted; null where nothing failed.
+    mutating func put(_ errorClass: ErrorClass) {
+        if errorClass == .none { return put("null") }
+        put(byte: 34)
+        put(errorClass.name)
+        put(byte: 34)
     }
 }

@@ -160,13 +160,7 @@ extension Worker {
         text.put(",\"status\":")
         text.put(number: UInt64(outcome.status))
         text.put(",\"error_class\":")
-        if outcome.errorClass == .none {
-            text.put("null")
-        } else {
-            text.put(byte: 34)
-            text.put(outcome.errorClass.name)
-            text.put(byte: 34)
-        }
+        text.put(outcome.errorClass)
         text.put(",\"latency_ms\":")
         text.put(milliseconds: outcome.latency)
         text.put(",\"ttft_ms\":")

@@ -128,11 +128,6 @@ final class DiscoveryKeeper: @unchecked Sendable {
         }
     }
 
-    func endAll() {
-        for running in sources.values { running.source.end() }
-        sources = [:]
-    }
-
     private func take(_ news: DiscoverySource.News, of upstream: String, _ discovery: Discovery, _ watcher: Watcher) {
         let now = claw_realtime_ns()
         var isFirst = false

@@ -46,14 +46,13 @@ final class NameServers {
     }
 
     func ask(_ question: DNSQuestion, _ done: @escaping Done) {
-        guard !servers.isEmpty else { return _ = watcher.after(0) { done(.failure(NameFailure(description: "no name server"))) } }
         let query = Query(question, watcher, servers, timeout: timeout, triesMax: attempts * servers.count)
         queries[ObjectIdentifier(query)] = query
         query.done = { [unowned self, unowned query] result in
             queries[ObjectIdentifier(query)] = nil
             done(result)
         }
-        query.next("")
+        query.start()
     }
 
     /// One question on its way through tries.
@@ -93,6 +92,11 @@ final class NameServers {
             let done = self.done
             self.done = nil
             done?(result)
+        }
+
+        /// From the loop's next turn on: whoever asks is told nothing from within its call, and nothing after `close`, servers or none.
+        func start() {
+            timer = watcher.after(0) { [unowned self] in next("no name server") }
         }
 
         /// The next try; `why`: what became of the last one.
